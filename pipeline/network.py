@@ -1,0 +1,277 @@
+"""A spiking network as a description: an immutable graph of named layers, and its file.
+
+Running it is engine.py's work; making one from a CNN is convert/'s. The layer names are NIR's where NIR has one. A file
+is one .npz: the arrays, and a JSON member `network.json` with everything else; it is never pickled.
+
+Meaning of a timestep, for every layer in order (papers.md 0.2; Rueckauer et al. 2017):
+    v <- v + bias + sum of weight * spikes that arrive in this step      integrate everything first
+    spike where v >= threshold                                           then fire, at most once a step
+    v <- v - threshold (reset "subtract") or 0 (reset "zero")            then reset
+Spikes reach the next layer within the same step. A layer without an IF after it only integrates (a membrane readout).
+"""
+
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from .errors import NetworkError
+
+FILE_VERSION = 1
+MAX_FILE_BYTES = 2 << 30  # a header that promises more is refused before anything is allocated
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One named layer; `inputs` names the layers (or "input") that feed it."""
+
+    name: str
+    inputs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Conv2d(Layer):
+    """z[o,y,x] = bias[o] + sum over i, ky, kx of weight[o,i,ky,kx] * s[i, y*stride + ky*dilation - padding, ...]"""
+
+    weight: np.ndarray  # float32 (out, in / groups, ky, kx), PyTorch's order
+    bias: np.ndarray | None = None  # float32 (out,), current per timestep of network.timestep_us
+    stride: tuple[int, int] = (1, 1)  # (y, x), like all pairs here
+    padding: tuple[int, int] = (0, 0)
+    dilation: tuple[int, int] = (1, 1)
+    groups: int = 1
+
+
+@dataclass(frozen=True)
+class Linear(Layer):
+    """z = bias + weight @ s, where s is the input flattened in (channel, y, x) order as PyTorch does."""
+
+    weight: np.ndarray  # float32 (out, in)
+    bias: np.ndarray | None = None  # float32 (out,)
+
+
+@dataclass(frozen=True)
+class SumPool2d(Layer):
+    """Spikes of a window together, no neurons: average pooling whose 1/k² was folded into the next weights."""
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class IF(Layer):
+    """Integrate-and-fire neurons on the output of one Conv2d or Linear."""
+
+    threshold: np.ndarray  # float32 (channels,), > 0, in the units of v
+    v_init: np.ndarray  # float32 (channels,), membrane potential after a reset of the network, e.g. threshold / 2
+    reset: Literal["subtract", "zero"] = "subtract"
+
+
+LAYER_TYPES: dict[str, type[Layer]] = {cls.__name__: cls for cls in (Conv2d, Linear, SumPool2d, IF)}
+
+
+@dataclass(frozen=True)
+class Readout:
+    """How a decision is read off the last layer."""
+
+    kind: Literal["membrane", "count"]  # membrane: the last layer integrates; count: the spikes of a last IF layer
+    window_us: int | None = None  # evidence of the last so many µs; None: everything since the reset
+
+
+@dataclass(frozen=True)
+class Network:
+    """A converted network. Immutable; an Engine runs it. Raises NetworkError unless the graph is consistent."""
+
+    layers: tuple[Layer, ...]  # in the order of execution; the last one is read out
+    input_shape: tuple[int, int, int]  # (channel or polarity, height, width)
+    labels: tuple[str, ...]  # name of each output
+    readout: Readout
+    timestep_us: int | None = None  # slice length that it was trained for; None: the input has no clock (images)
+    provenance: Mapping[str, Any] = field(default_factory=dict)  # how it was made: JSON values only
+
+    def __post_init__(self) -> None:
+        shapes = self.shapes()
+        last = self.layers[-1]
+        classes = int(np.prod(shapes[last.name]))
+        if classes != len(self.labels):
+            raise NetworkError(f"layer {last.name!r} has {classes} outputs but there are {len(self.labels)} labels")
+        if (self.readout.kind == "count") != isinstance(last, IF):
+            raise NetworkError(
+                f"readout {self.readout.kind!r} does not fit the last layer {last.name!r} ({type(last).__name__}): "
+                "counting needs an IF last, reading the membrane needs a Conv2d or Linear last"
+            )
+
+    def shapes(self) -> dict[str, tuple[int, int, int]]:
+        """Output shape (channel, height, width) of every layer and of "input". Raises NetworkError at the first misfit."""
+        shapes: dict[str, tuple[int, int, int]] = {"input": self.input_shape}
+        if not self.layers:
+            raise NetworkError("the network has no layers")
+        for layer in self.layers:
+            if layer.name in shapes:
+                raise NetworkError(f"two layers are called {layer.name!r}; every name must be its own")
+            for name in layer.inputs:
+                if name not in shapes:
+                    raise NetworkError(f"layer {layer.name!r} is fed by {name!r}, which does not come before it")
+            if len(layer.inputs) != 1:
+                raise NetworkError(
+                    f"layer {layer.name!r} has {len(layer.inputs)} inputs; this version runs chains only"
+                )
+            shapes[layer.name] = _output_shape(layer, shapes[layer.inputs[0]])
+        return shapes
+
+    def save(self, path: str | Path) -> None:
+        """Write one .npz: the same network gives the same bytes."""
+        arrays: dict[str, np.ndarray] = {}
+        document = {
+            "version": FILE_VERSION,
+            "input_shape": self.input_shape,
+            "labels": self.labels,
+            "timestep_us": self.timestep_us,
+            "readout": {"kind": self.readout.kind, "window_us": self.readout.window_us},
+            "provenance": dict(self.provenance),
+            "layers": [_layer_to_json(layer, arrays) for layer in self.layers],
+        }
+        text = json.dumps(document, indent=1, ensure_ascii=False).encode()
+        target = Path(path)
+        partial = target.with_name(target.name + ".write")
+        with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
+            _write_member(archive, "network.json", text)
+            for name, array in arrays.items():
+                buffer = io.BytesIO()
+                np.save(buffer, array, allow_pickle=False)
+                _write_member(archive, name + ".npy", buffer.getvalue())
+        partial.replace(target)
+
+    @staticmethod
+    def load(path: str | Path) -> "Network":
+        """Read what `save` wrote. Raises NetworkError for anything else; never executes what a file says."""
+        try:
+            with zipfile.ZipFile(path) as archive:
+                if sum(member.file_size for member in archive.infolist()) > MAX_FILE_BYTES:
+                    raise NetworkError(f"{path} unpacks to more than {MAX_FILE_BYTES >> 30} GiB; is it a network?")
+                document = json.loads(archive.read("network.json"))
+                if document.get("version") != FILE_VERSION:
+                    raise NetworkError(
+                        f"{path} is of version {document.get('version')}, this program reads {FILE_VERSION}; "
+                        "convert the network again with this version"
+                    )
+                arrays = {
+                    name.removesuffix(".npy"): np.load(io.BytesIO(archive.read(name)), allow_pickle=False)
+                    for name in archive.namelist()
+                    if name.endswith(".npy")
+                }
+            return Network(
+                layers=tuple(_layer_from_json(item, arrays) for item in document["layers"]),
+                input_shape=tuple(document["input_shape"]),
+                labels=tuple(document["labels"]),
+                readout=Readout(**document["readout"]),
+                timestep_us=document["timestep_us"],
+                provenance=document["provenance"],
+            )
+        except FileNotFoundError:
+            raise NetworkError(f"there is no network file {path}; make one with `dvs convert`") from None
+        except IsADirectoryError:
+            raise NetworkError(f"{path} is a folder; want one network file (.npz)") from None
+        except (zipfile.BadZipFile, KeyError, ValueError, TypeError, AttributeError, OSError, EOFError) as error:
+            raise NetworkError(
+                f"{path} is not a network file of this program ({error}); `dvs convert` makes one"
+            ) from error
+
+
+def _output_shape(layer: Layer, shape: tuple[int, int, int]) -> tuple[int, int, int]:
+    channels, height, width = shape
+    if isinstance(layer, Conv2d):
+        _check_weight(layer, layer.weight, 4)
+        out, per_group, *kernel = layer.weight.shape
+        if layer.groups < 1 or per_group * layer.groups != channels or out % layer.groups:
+            raise NetworkError(
+                f"layer {layer.name!r} has weights {layer.weight.shape} in {layer.groups} groups, "
+                f"which do not fit its input of {channels} channels"
+            )
+        sides = []
+        for size, k, stride, pad, dilation in zip(
+            (height, width), kernel, layer.stride, layer.padding, layer.dilation, strict=True
+        ):
+            if stride < 1 or dilation < 1 or pad < 0:
+                raise NetworkError(f"layer {layer.name!r}: stride and dilation must be at least 1, padding at least 0")
+            sides.append((size + 2 * pad - dilation * (k - 1) - 1) // stride + 1)
+        if min(sides) < 1:
+            raise NetworkError(f"layer {layer.name!r}: its kernel is larger than its input {height}x{width}")
+        return (out, sides[0], sides[1])
+    if isinstance(layer, Linear):
+        _check_weight(layer, layer.weight, 2)
+        if layer.weight.shape[1] != channels * height * width:
+            raise NetworkError(
+                f"layer {layer.name!r} wants {layer.weight.shape[1]} inputs, its input {shape} has "
+                f"{channels * height * width}"
+            )
+        return (layer.weight.shape[0], 1, 1)
+    if isinstance(layer, SumPool2d):
+        if min(layer.kernel + layer.stride) < 1 or layer.kernel[0] > height or layer.kernel[1] > width:
+            raise NetworkError(
+                f"layer {layer.name!r}: a pool of {layer.kernel} does not fit its input {height}x{width}"
+            )
+        return (
+            channels,
+            (height - layer.kernel[0]) // layer.stride[0] + 1,
+            (width - layer.kernel[1]) // layer.stride[1] + 1,
+        )
+    if isinstance(layer, IF):
+        for what in ("threshold", "v_init"):
+            array = getattr(layer, what)
+            if array.shape != (channels,) or not np.isfinite(array).all():
+                raise NetworkError(
+                    f"layer {layer.name!r}: {what} has shape {array.shape}, want {channels} finite values"
+                )
+        if (layer.threshold <= 0).any():
+            raise NetworkError(f"layer {layer.name!r} has a threshold of {layer.threshold.min()}, want all above 0")
+        if layer.reset not in ("subtract", "zero"):
+            raise NetworkError(f"layer {layer.name!r} has reset {layer.reset!r}, want 'subtract' or 'zero'")
+        return shape
+    raise NetworkError(f"layer {layer.name!r} is a {type(layer).__name__}, known are {', '.join(LAYER_TYPES)}")
+
+
+def _check_weight(layer: Any, weight: np.ndarray, dimensions: int) -> None:
+    if weight.ndim != dimensions or min(weight.shape) < 1 or not np.isfinite(weight).all():
+        raise NetworkError(f"layer {layer.name!r}: weights of shape {weight.shape}, want {dimensions} axes, all finite")
+    if layer.bias is not None and (layer.bias.shape != weight.shape[:1] or not np.isfinite(layer.bias).all()):
+        raise NetworkError(
+            f"layer {layer.name!r}: bias of shape {layer.bias.shape}, want {weight.shape[:1]}, all finite"
+        )
+
+
+def _layer_to_json(layer: Layer, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    item: dict[str, Any] = {"type": type(layer).__name__}
+    for entry in fields(layer):
+        value = getattr(layer, entry.name)
+        if isinstance(value, np.ndarray):
+            key = f"{len(arrays):03d}.{entry.name}"
+            arrays[key] = np.ascontiguousarray(value, dtype="<f4")
+            value = {"array": key}
+        item[entry.name] = value
+    return item
+
+
+def _layer_from_json(item: dict[str, Any], arrays: dict[str, np.ndarray]) -> Layer:
+    item = dict(item)
+    kind = item.pop("type")
+    if kind not in LAYER_TYPES:
+        raise NetworkError(f"layer {item.get('name')!r} is a {kind!r}, known are {', '.join(LAYER_TYPES)}")
+    values = {}
+    for name, value in item.items():
+        if isinstance(value, dict):
+            value = arrays[value["array"]].astype(np.float32)
+            value.flags.writeable = False
+        values[name] = tuple(value) if isinstance(value, list) else value
+    return LAYER_TYPES[kind](**values)
+
+
+def _write_member(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
+    """A fixed date, so that the same network gives the same file."""
+    info = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+    info.compress_type = zipfile.ZIP_DEFLATED
+    archive.writestr(info, data)

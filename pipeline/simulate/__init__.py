@@ -1,0 +1,1 @@
+"""A simulated event camera, and scenes to put before it."""

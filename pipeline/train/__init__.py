@@ -1,0 +1,1 @@
+"""Train the CNNs that convert/ turns into spiking networks. The only door to torch but convert/."""
