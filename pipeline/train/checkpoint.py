@@ -1,0 +1,86 @@
+"""A trained CNN in one file: its spec, its weights, and what conversion must know about it.
+
+Read with weights_only=True: a checkpoint is data, it never runs code. What `extra` holds (all optional but `labels`):
+
+    labels        list[str]          name of each output, in order
+    timestep_us   int | None         length of the slices that it was trained on; None or absent for images
+    calibration   Tensor (n,c,h,w)   some inputs of the *training* set (any dtype; a few hundred), so that
+                                     `dvs convert` can normalize by percentile without the data set
+    accuracy      dict               e.g. {"validation": 0.991, "n": 5000}
+    seed, config, ...                whatever makes the training repeatable: numbers, strings, lists, dicts, tensors
+"""
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..errors import NetworkError
+from .models import build_model
+
+MAGIC = "dvs_run checkpoint"
+VERSION = 1
+
+
+def save_checkpoint(path: str | Path, spec: Mapping[str, Any], model: nn.Module, extra: Mapping[str, Any]) -> None:
+    """Write spec, weights (on the CPU) and extra to `path`, all or nothing: interrupted, the old file stays."""
+    document = {
+        "format": MAGIC,
+        "version": VERSION,
+        "spec": _plain(spec),
+        "state": {name: value.detach().cpu() for name, value in model.state_dict().items()},
+        "extra": _plain(extra),
+    }
+    target = Path(path)
+    partial = target.with_name(target.name + ".write")
+    torch.save(document, partial)
+    partial.replace(target)
+
+
+def load_checkpoint(path: str | Path) -> tuple[nn.Sequential, dict[str, Any], dict[str, Any]]:
+    """The model (in eval mode, on the CPU), its spec and its extra. Raises NetworkError for anything else."""
+    try:
+        document = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise NetworkError(f"there is no checkpoint {path}; `dvs train CONFIG` makes one") from None
+    except IsADirectoryError:
+        raise NetworkError(f"{path} is a folder; want one checkpoint file (.pt)") from None
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, AttributeError, OSError) as error:
+        first_line = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise NetworkError(
+            f"{path} is not a checkpoint of `dvs train` ({first_line}); a model of your own is converted "
+            "in Python: `from dvs_run.pipeline.convert import convert`"
+        ) from error
+    if not isinstance(document, dict) or document.get("format") != MAGIC:
+        raise NetworkError(
+            f"{path} is a torch file, but not a checkpoint of `dvs train`; a model of your own is converted "
+            "in Python: `from dvs_run.pipeline.convert import convert`"
+        )
+    if document.get("version") != VERSION:
+        raise NetworkError(
+            f"{path} is a checkpoint of version {document.get('version')}, this program reads {VERSION}; train again"
+        )
+    model = build_model(document["spec"])
+    try:
+        model.load_state_dict(document["state"])
+    except RuntimeError as error:
+        raise NetworkError(f"the weights in {path} do not fit its own layer list: {error}") from error
+    return model.eval(), document["spec"], document["extra"]
+
+
+def _plain(value: Any) -> Any:
+    """The same value made of what weights_only accepts: tuples and mappings of any kind become lists and dicts."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, torch.Tensor):
+        return value.detach().cpu()
+    raise NetworkError(
+        f"a checkpoint cannot hold a {type(value).__name__}; want numbers, strings, lists, dicts and tensors"
+    )
