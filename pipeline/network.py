@@ -91,11 +91,19 @@ class Network:
     labels: tuple[str, ...]  # name of each output
     readout: Readout
     timestep_us: int | None = None  # slice length that it was trained for; None: the input has no clock (images)
+    state_window_us: int | None = None  # hidden layers start afresh every so many µs of the stream; None: never
     provenance: Mapping[str, Any] = field(default_factory=dict)  # how it was made: JSON values only
 
     def __post_init__(self) -> None:
         shapes = self.shapes()
         last = self.layers[-1]
+        for what, value in (
+            ("timestep_us", self.timestep_us),
+            ("state_window_us", self.state_window_us),
+            ("readout.window_us", self.readout.window_us),
+        ):
+            if value is not None and value < 1:
+                raise NetworkError(f"{what} is {value}, want at least 1 µs, or None")
         classes = int(np.prod(shapes[last.name]))
         if classes != len(self.labels):
             raise NetworkError(f"layer {last.name!r} has {classes} outputs but there are {len(self.labels)} labels")
@@ -106,7 +114,7 @@ class Network:
             )
 
     def shapes(self) -> dict[str, tuple[int, int, int]]:
-        """Output shape (channel, height, width) of every layer and of "input". Raises NetworkError at the first misfit."""
+        """Output shape (channel, height, width) of "input" and every layer. Raises NetworkError at the first misfit."""
         shapes: dict[str, tuple[int, int, int]] = {"input": self.input_shape}
         if not self.layers:
             raise NetworkError("the network has no layers")
@@ -131,6 +139,7 @@ class Network:
             "input_shape": self.input_shape,
             "labels": self.labels,
             "timestep_us": self.timestep_us,
+            "state_window_us": self.state_window_us,
             "readout": {"kind": self.readout.kind, "window_us": self.readout.window_us},
             "provenance": dict(self.provenance),
             "layers": [_layer_to_json(layer, arrays) for layer in self.layers],
@@ -170,6 +179,7 @@ class Network:
                 labels=tuple(document["labels"]),
                 readout=Readout(**document["readout"]),
                 timestep_us=document["timestep_us"],
+                state_window_us=document["state_window_us"],
                 provenance=document["provenance"],
             )
         except FileNotFoundError:
