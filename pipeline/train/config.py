@@ -1,0 +1,144 @@
+"""What a train config on events may say. Frame images (`data.kind: images`) have their own, in images.py.
+
+`check` reports every mistake at once, each with its place in the file.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ..errors import DvsError
+from .augment import Augmentation
+from .windows import WindowPlan
+
+
+class TrainConfigError(DvsError):
+    """A train config is wrong; the message lists every mistake."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Recordings(_Strict):
+    """A folder of labelled recordings, FOLDER/LABEL/*: the names of the subfolders are the labels."""
+
+    kind: Literal["recordings"]
+    folder: Path
+    sensor: tuple[int, int] | None = None  # width, height; None: as the files say
+    duration_us: int | None = Field(None, ge=1)  # None: to the last event; else silence after it counts too
+    validation: float = Field(0.15, gt=0, lt=1)  # share of each label that is not trained on
+
+
+class Saccades(_Strict):
+    """Images (IDX files) moved before the simulated camera by the three saccades of N-MNIST."""
+
+    kind: Literal["saccades"]
+    images: Path
+    labels: Path
+    count: int = Field(10_000, ge=1)  # training recordings, of the first so many images from `first` on
+    validation: int = Field(1_000, ge=1)  # recordings of the images after those
+    first: int = Field(0, ge=0)
+    seed: int = 0
+    cache: Path = Path("runs/cache")  # made once, read from here afterwards
+
+
+class SimulatedGestures(_Strict):
+    """The eleven gestures of DVS128 Gesture, made by the simulator; each recording has its own seed, person, lighting."""
+
+    kind: Literal["simulated-gesture"]
+    per_class: int = Field(200, ge=1)  # training recordings a class
+    validation_per_class: int = Field(30, ge=1)
+    people: int = Field(150, ge=1)  # training recordings show people and lightings 0 to people - 1
+    validation_people: int = Field(30, ge=1)  # validation those after them
+    duration_us: int = Field(2_000_000, ge=10_000)
+    seed: int = 0
+    cache: Path = Path("runs/cache")
+
+
+Data = Annotated[Recordings | Saccades | SimulatedGestures, Field(discriminator="kind")]
+
+
+class Windows(_Strict):
+    timestep_us: int = Field(5_000, ge=1)  # length of one slice
+    slices: int = Field(ge=1)  # timesteps of a full window, the one that validation uses
+    min_slices: int | None = Field(None, ge=1)  # random windows have at least so many; None: always full
+    per_recording: int = Field(1, ge=1)  # random windows whose logits are averaged before the loss
+    evidence: bool = False  # a recording is judged by the sum over its windows, and the network starts anew in each
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Windows":
+        if self.min_slices is not None and self.min_slices > self.slices:
+            raise ValueError(f"min_slices is {self.min_slices}, want at most slices ({self.slices})")
+        return self
+
+    @property
+    def plan(self) -> WindowPlan:
+        return WindowPlan(self.timestep_us, self.slices, self.min_slices or self.slices, self.per_recording)
+
+
+class Augment(_Strict):
+    """Limits of random changes; augment.Augmentation tells each one's meaning."""
+
+    shift: float = Field(0.0, ge=0)
+    scale: float = Field(0.0, ge=0, lt=1)
+    rotation: float = Field(0.0, ge=0, le=180)
+    stretch: float = Field(0.0, ge=0)
+    drop: float = Field(0.0, ge=0, lt=1)
+    flip: float = Field(0.0, ge=0, le=1)
+    flip_labels: dict[str, str] = {}
+    polarity_flip: float = Field(0.0, ge=0, le=1)
+    noise_hz: float = Field(0.0, ge=0)
+    hot_pixels: int = Field(0, ge=0)
+    hot_pixel_hz: float = Field(200.0, ge=0)
+
+    @property
+    def augmentation(self) -> Augmentation:
+        return Augmentation(**self.model_dump())
+
+
+class Training(_Strict):
+    epochs: int = Field(ge=1)
+    batch: int = Field(64, ge=1)  # recordings a step
+    learning_rate: float = Field(2e-3, gt=0)  # peak of the one-cycle schedule, AdamW
+    weight_decay: float = Field(1e-2, ge=0)
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    seed: int = 0
+    threads: int = Field(1, ge=1)
+    calibration: int = Field(256, ge=1)  # training frames that travel in the checkpoint, for normalization
+
+
+class EventTraining(_Strict):
+    """A train config with `data.kind` recordings, saccades or simulated-gesture."""
+
+    data: Data
+    model: dict[str, Any]  # models.build_model
+    windows: Windows
+    augment: Augment = Augment()
+    training: Training
+    start_from: Path | None = None  # checkpoint whose weights training starts from; None: random
+    out: Path  # the checkpoint of the epoch that is best on validation
+
+
+def check(config: Mapping[str, Any]) -> EventTraining:
+    """The checked config. Raises TrainConfigError that names every mistake."""
+    try:
+        return EventTraining.model_validate(dict(config))
+    except ValidationError as error:
+        lines = [f"{_place(item['loc'])}: {item['msg']}{_found(item)}" for item in error.errors()]
+        many = "a mistake" if len(lines) == 1 else f"{len(lines)} mistakes"
+        raise TrainConfigError(f"the train config has {many}:\n  " + "\n  ".join(lines)) from error
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    kinds = ("recordings", "saccades", "simulated-gesture")  # pydantic puts the chosen kind into the path
+    return ".".join(str(part) for part in location if part not in kinds) or "the whole file"
+
+
+def _found(item: Any) -> str:
+    value = item.get("input")
+    if item["type"] in ("missing", "extra_forbidden") or isinstance(value, dict):
+        return ""
+    return f" (found {value!r})"

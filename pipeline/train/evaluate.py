@@ -1,0 +1,62 @@
+"""Judge a CNN on whole recordings, as the spiking network will be judged: logits summed over consecutive windows."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from .windows import RecordingSet, WindowPlan, whole_recording
+
+
+def recording_scores(
+    model: nn.Module, data: RecordingSet, plan: WindowPlan, whole: bool, batch: int = 64
+) -> list[np.ndarray]:
+    """Logits (window, class) of each recording's consecutive windows; of its first window only unless `whole`."""
+    model.eval()
+    scores: list[np.ndarray] = []
+    with torch.inference_mode():
+        for start in range(0, len(data), batch):
+            indices = range(start, min(start + batch, len(data)))
+            frames = [whole_recording(data, index, plan)[: None if whole else 1] for index in indices]
+            logits = torch.cat([model(part).flatten(1) for part in torch.from_numpy(np.concatenate(frames)).split(256)])
+            scores += np.split(logits.numpy(), np.cumsum([len(item) for item in frames])[:-1])
+    return scores
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Right decisions of n, with a 95 % Wilson interval."""
+
+    right: int
+    n: int
+
+    @property
+    def share(self) -> float:
+        return self.right / self.n
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Wilson (1927): p lies within, with 95 % confidence."""
+        z, n, p = 1.959964, self.n, self.share
+        centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+        half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+        return centre - half, centre + half
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        return f"{self.share:.2%} of {self.n} (95 % interval {low:.1%} to {high:.1%})"
+
+
+def accuracy(scores: list[np.ndarray], targets: np.ndarray) -> Accuracy:
+    """Decisions by the largest sum of scores over the windows of each recording."""
+    decisions = np.array([item.sum(0).argmax() for item in scores])
+    return Accuracy(int((decisions == targets).sum()), len(targets))
+
+
+def confusion(decisions: np.ndarray, targets: np.ndarray, classes: int) -> np.ndarray:
+    """int64 (target, decision): how often each class was called what; the column `classes` counts the undecided (-1)."""
+    matrix = np.zeros((classes, classes + 1), np.int64)
+    np.add.at(matrix, (targets, np.where(decisions < 0, classes, decisions)), 1)
+    return matrix

@@ -1,0 +1,204 @@
+"""Train a CNN on binned slices of events: random augmented windows, validation by recording, checkpoints, resume.
+
+Every epoch draws from generators seeded by (seed, epoch), so that a training that was interrupted and resumed ends with
+the same weights as one that was not. Two files are kept: `out`, the best epoch on validation, and `out` + `.resume`.
+"""
+
+import copy
+import math
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from ..errors import NetworkError
+from .checkpoint import load_checkpoint, save_checkpoint
+from .config import EventTraining, check
+from .evaluate import Accuracy, accuracy, recording_scores
+from .models import build_model
+from .sources import load_sets
+from .windows import RecordingSet, random_batch
+
+CLIP_NORM = 5.0  # a rare window of noise must not throw the weights far away
+
+
+def train_events(
+    config: Mapping[str, Any], resume: bool = False, say: Callable[[str], None] = print, max_epochs: int | None = None
+) -> Path:
+    """Train as the config says; one line an epoch goes to `say`. Returns the checkpoint's path.
+
+    `resume` goes on from the last finished epoch, if there is one. `max_epochs` ends the run early, to be resumed.
+    Raises TrainConfigError for a wrong config, NetworkError where the model does not fit the data.
+    """
+    settings = check(config)
+    torch.set_num_threads(settings.training.threads)
+    train_set, validation_set = load_sets(settings.data, say)
+    torch.manual_seed(settings.training.seed)
+    model = _start_model(settings, train_set)
+    return Trainer(settings, model, train_set, validation_set, say).run(resume, max_epochs)
+
+
+class Trainer:
+    """One training run: the model, its optimizer, and what has been reached."""
+
+    def __init__(
+        self,
+        settings: EventTraining,
+        model: nn.Sequential,
+        train_set: RecordingSet,
+        validation_set: RecordingSet,
+        say: Callable[[str], None],
+    ) -> None:
+        self.settings, self.model, self.say = settings, model, say
+        self.train_set, self.validation_set = train_set, validation_set
+        self.steps = math.ceil(len(train_set) / settings.training.batch)
+        self.optimizer = torch.optim.AdamW(
+            _groups(model, settings.training.weight_decay), settings.training.learning_rate
+        )
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimizer,
+            settings.training.learning_rate,
+            epochs=settings.training.epochs,
+            steps_per_epoch=self.steps,
+            pct_start=0.2,
+        )
+        self.epoch = 0  # epochs that are finished
+        self.best = (-1.0, -math.inf)  # (accuracy, minus the loss) on validation of the checkpoint in `out`
+
+    @property
+    def resume_path(self) -> Path:
+        return self.settings.out.with_name(self.settings.out.name + ".resume")
+
+    def run(self, resume: bool, max_epochs: int | None) -> Path:
+        self.settings.out.parent.mkdir(parents=True, exist_ok=True)
+        if resume and self.resume_path.exists():
+            self._load()
+        last = self.settings.training.epochs if max_epochs is None else self.epoch + max_epochs
+        while self.epoch < min(last, self.settings.training.epochs):
+            began = time.monotonic()
+            loss = self._train_epoch()
+            reached, validation_loss = self._validate()
+            self.epoch += 1
+            if (reached.share, -validation_loss) > self.best:
+                self.best = (reached.share, -validation_loss)
+                self._keep(reached)
+            self._save()
+            self.say(
+                f"epoch {self.epoch}/{self.settings.training.epochs}  loss {loss:.4f}  validation {reached.share:.2%} "
+                f"(loss {validation_loss:.4f}, best {self.best[0]:.2%})  {time.monotonic() - began:.0f} s"
+            )
+        return self.settings.out
+
+    def _train_epoch(self) -> float:
+        training, total = self.settings.training, 0.0
+        rng = np.random.default_rng([training.seed, self.epoch])
+        torch.manual_seed(int(rng.integers(1 << 62)))  # dropout
+        self.model.train()
+        for chosen in np.array_split(rng.permutation(len(self.train_set)), self.steps):
+            loss = self._loss(chosen, rng)
+            self.optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(self.model.parameters(), CLIP_NORM)
+            self.optimizer.step()
+            self.schedule.step()
+            total += loss.item() * len(chosen)
+        return total / len(self.train_set)
+
+    def _loss(self, chosen: np.ndarray, rng: np.random.Generator) -> torch.Tensor:
+        """Cross entropy of the logits averaged over a recording's windows: the evidence that will be summed."""
+        settings = self.settings
+        frames, targets = random_batch(
+            self.train_set, chosen, settings.windows.plan, settings.augment.augmentation, rng
+        )
+        logits = self.model(torch.from_numpy(frames).flatten(0, 1)).flatten(1)
+        evidence = logits.unflatten(0, frames.shape[:2]).mean(1)
+        return functional.cross_entropy(
+            evidence, torch.from_numpy(targets), label_smoothing=settings.training.label_smoothing
+        )
+
+    def _validate(self) -> tuple[Accuracy, float]:
+        scores = recording_scores(
+            self.model, self.validation_set, self.settings.windows.plan, self.settings.windows.evidence
+        )
+        means = torch.from_numpy(np.stack([item.mean(0) for item in scores]))
+        loss = functional.cross_entropy(means, torch.from_numpy(self.validation_set.targets)).item()
+        return accuracy(scores, self.validation_set.targets), loss
+
+    def _keep(self, reached: Accuracy) -> None:
+        windows, training = self.settings.windows, self.settings.training
+        rng = np.random.default_rng([training.seed, 1 << 32])
+        chosen = rng.choice(len(self.train_set), min(training.calibration, len(self.train_set)), replace=False)
+        plain = windows.plan.__class__(windows.timestep_us, windows.slices, windows.slices)
+        frames, _ = random_batch(self.train_set, chosen, plain, self.settings.augment.augmentation, rng)
+        save_checkpoint(
+            self.settings.out,
+            self.settings.model,
+            self.model,
+            {
+                "labels": self.train_set.labels,
+                "timestep_us": windows.timestep_us,
+                "state_window_us": windows.plan.window_us if windows.evidence else None,
+                "calibration": torch.from_numpy(frames[:, 0]).half(),
+                "accuracy": {"validation": reached.share, "n": reached.n},
+                "epoch": self.epoch,
+                "config": self.settings.model_dump(mode="json"),
+                "torch": str(torch.__version__),
+            },
+        )
+
+    def _save(self) -> None:
+        document = {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "epoch": self.epoch,
+            "best": list(self.best),
+            "config": self.settings.model_dump_json(),
+        }
+        partial = self.resume_path.with_name(self.resume_path.name + ".write")
+        torch.save(document, partial)
+        partial.replace(self.resume_path)
+
+    def _load(self) -> None:
+        document = torch.load(self.resume_path, map_location="cpu", weights_only=True)
+        if document["config"] != self.settings.model_dump_json():
+            raise NetworkError(
+                f"{self.resume_path} was left by another config; remove it, or train without --resume to begin anew"
+            )
+        self.model.load_state_dict(document["model"])
+        self.optimizer.load_state_dict(document["optimizer"])
+        self.schedule.load_state_dict(document["schedule"])
+        self.epoch, self.best = document["epoch"], tuple(document["best"])
+        self.say(f"resumed after epoch {self.epoch}")
+
+
+def _start_model(settings: EventTraining, train_set: RecordingSet) -> nn.Sequential:
+    model = build_model(settings.model)
+    sensor = train_set.sensor
+    if list(settings.model["input"]) != [2, sensor.height, sensor.width]:
+        raise NetworkError(
+            f"the model's input is {settings.model['input']}, but the recordings are [2, {sensor.height}, "
+            f"{sensor.width}] (polarity, height, width)"
+        )
+    outputs = copy.deepcopy(model).eval()(torch.zeros(1, *settings.model["input"])).numel()
+    if outputs != len(train_set.labels):
+        raise NetworkError(f"the model has {outputs} outputs, but the recordings have {len(train_set.labels)} labels")
+    if settings.start_from is not None:
+        start, _, _ = load_checkpoint(settings.start_from)
+        try:
+            model.load_state_dict(start.state_dict())
+        except RuntimeError as error:
+            raise NetworkError(f"start_from: {settings.start_from} does not fit this model: {error}") from error
+    return model
+
+
+def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Weight decay for weights only: biases and batch norms stay free."""
+    weights = [parameter for parameter in model.parameters() if parameter.ndim > 1]
+    others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
+    return [{"params": weights, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]

@@ -1,0 +1,147 @@
+"""Labelled recordings in memory, and the frames that a CNN learns from: random windows, or the windows of a whole one.
+
+Convention (the joint between CNN and spiking network): a frame holds the events of a window divided by its number of
+slices, that is the MEAN COUNT PER TIMESTEP, float32 (polarity, height, width). The spiking network receives the raw
+counts of each slice with the same first weights; whatever gain is needed is learnt by them.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import EventError
+from ..events import EVENT_DTYPE, SensorSize
+from .augment import Augmentation, Transform, draw, mirrored_labels
+
+
+@dataclass(frozen=True)
+class RecordingSet:
+    """Many short labelled recordings, end to end in one array."""
+
+    events: np.ndarray  # EVENT_DTYPE; recording i is events[offsets[i]:offsets[i + 1]], its time counts from 0
+    offsets: np.ndarray  # int64 (recordings + 1,)
+    durations_us: np.ndarray  # int64 (recordings,): how long the camera looked, which may be after the last event
+    targets: np.ndarray  # int64 (recordings,): index into labels
+    labels: tuple[str, ...]
+    sensor: SensorSize
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def recording(self, index: int) -> np.ndarray:
+        """The events of one recording, in order of time from 0."""
+        return self.events[self.offsets[index] : self.offsets[index + 1]]
+
+    def subset(self, indices: Sequence[int] | np.ndarray) -> "RecordingSet":
+        """The chosen recordings, copied, in the order given."""
+        return pack(
+            [self.recording(i) for i in indices],
+            [int(self.durations_us[i]) for i in indices],
+            [int(self.targets[i]) for i in indices],
+            self.labels,
+            self.sensor,
+        )
+
+
+def pack(
+    recordings: Sequence[np.ndarray],
+    durations_us: Sequence[int],
+    targets: Sequence[int],
+    labels: Sequence[str],
+    sensor: SensorSize,
+) -> RecordingSet:
+    """Put recordings end to end. Raises EventError for one that is unsorted or leaves the sensor."""
+    for index, events in enumerate(recordings):
+        if len(events) and (
+            events["x"].max() >= sensor.width or events["y"].max() >= sensor.height or (np.diff(events["t"]) < 0).any()
+        ):
+            raise EventError(
+                f"recording {index} has events out of order or outside the {sensor} sensor; is `sensor` right?"
+            )
+    counts = [len(events) for events in recordings]
+    return RecordingSet(
+        events=np.concatenate([*recordings, np.empty(0, EVENT_DTYPE)]),
+        offsets=np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]).astype(np.int64),
+        durations_us=np.array(durations_us, np.int64),
+        targets=np.array(targets, np.int64),
+        labels=tuple(labels),
+        sensor=sensor,
+    )
+
+
+def mean_count_frame(events: np.ndarray, sensor: SensorSize, slices: int) -> np.ndarray:
+    """Mean count per timestep of a window of `slices` timesteps: float32 (polarity, height, width)."""
+    cells = (events["p"].astype(np.int64) * sensor.height + events["y"]) * sensor.width + events["x"]
+    counts = np.bincount(cells, minlength=2 * sensor.height * sensor.width)
+    return (counts / slices).astype(np.float32).reshape(2, sensor.height, sensor.width)
+
+
+def cut(events: np.ndarray, t_start_us: float, t_stop_us: float) -> np.ndarray:
+    """The events within [t_start_us, t_stop_us), not copied."""
+    low, high = np.searchsorted(events["t"], (np.ceil(t_start_us), np.ceil(t_stop_us)))
+    return events[low:high]
+
+
+@dataclass(frozen=True)
+class WindowPlan:
+    """Which windows of a recording are shown to the CNN."""
+
+    timestep_us: int  # length of one slice
+    slices: int  # timesteps of a full window
+    min_slices: int  # random windows have min_slices to slices timesteps
+    per_recording: int = 1  # windows of one recording whose logits are averaged before the loss
+
+    @property
+    def window_us(self) -> int:
+        return self.slices * self.timestep_us
+
+
+def random_windows(
+    recording: np.ndarray, duration_us: int, transform: Transform, plan: WindowPlan, rng: np.random.Generator
+) -> Iterator[tuple[float, float, int]]:
+    """plan.per_recording windows (start µs, stop µs in the recording's time, slices) that lie within the recording.
+
+    At speed s a window of n timesteps takes s * n timesteps of the recording; a recording that is too short is taken
+    whole, from its beginning.
+    """
+    for _ in range(plan.per_recording):
+        slices = int(rng.integers(plan.min_slices, plan.slices + 1))
+        length = slices * plan.timestep_us * transform.speed
+        start = rng.uniform(0, max(duration_us - length, 0))
+        yield start, start + length, slices
+
+
+def random_batch(
+    data: RecordingSet,
+    indices: np.ndarray,
+    plan: WindowPlan,
+    augmentation: Augmentation,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Frames float32 (recording, window, polarity, height, width) of random windows, and targets int64 (recording,)."""
+    swapped = mirrored_labels(data.labels, augmentation.flip_labels)
+    sensor = data.sensor
+    frames = np.empty((len(indices), plan.per_recording, 2, sensor.height, sensor.width), np.float32)
+    targets = data.targets[indices].copy()
+    for row, index in enumerate(indices):
+        transform = draw(augmentation, sensor, rng)
+        recording = data.recording(index)
+        if transform.mirrored:
+            targets[row] = swapped[targets[row]]
+        windows = random_windows(recording, int(data.durations_us[index]), transform, plan, rng)
+        for column, (start, stop, slices) in enumerate(windows):
+            events = transform.apply(cut(recording, start, stop), sensor, slices * plan.timestep_us, rng)
+            frames[row, column] = mean_count_frame(events, sensor, slices)
+    return frames, targets
+
+
+def whole_recording(data: RecordingSet, index: int, plan: WindowPlan, t_start_us: int = 0) -> np.ndarray:
+    """The consecutive full windows of one recording from t_start_us on, float32 (window, polarity, height, width).
+
+    A recording shorter than one window gives one: what there is, over the full number of slices.
+    """
+    recording = data.recording(index)
+    count = max(int(data.durations_us[index] - t_start_us) // plan.window_us, 1)
+    starts = t_start_us + plan.window_us * np.arange(count)
+    return np.stack([mean_count_frame(cut(recording, t, t + plan.window_us), data.sensor, plan.slices) for t in starts])
