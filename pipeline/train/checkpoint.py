@@ -77,8 +77,11 @@ def _plain(value: Any) -> Any:
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
-    if value is None or isinstance(value, bool | int | float | str):
+    if value is None or isinstance(value, bool):
         return value
+    for kind in (int, float, str):  # subclasses too (torch.__version__ is one): weights_only knows only the plain ones
+        if isinstance(value, kind):
+            return kind(value)
     if isinstance(value, torch.Tensor):
         return value.detach().cpu()
     raise NetworkError(
