@@ -13,7 +13,7 @@ Spikes reach the next layer within the same step. A layer without an IF after it
 import io
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -115,10 +115,15 @@ class Network:
 
     def shapes(self) -> dict[str, tuple[int, int, int]]:
         """Output shape (channel, height, width) of "input" and every layer. Raises NetworkError at the first misfit."""
-        shapes: dict[str, tuple[int, int, int]] = {"input": self.input_shape}
-        if not self.layers:
+        return Network.shapes_of(self.input_shape, self.layers)
+
+    @staticmethod
+    def shapes_of(input_shape: tuple[int, int, int], layers: Sequence[Layer]) -> dict[str, tuple[int, int, int]]:
+        """The same for layers that are not a network yet."""
+        shapes: dict[str, tuple[int, int, int]] = {"input": input_shape}
+        if not layers:
             raise NetworkError("the network has no layers")
-        for layer in self.layers:
+        for layer in layers:
             if layer.name in shapes:
                 raise NetworkError(f"two layers are called {layer.name!r}; every name must be its own")
             for name in layer.inputs:
@@ -239,6 +244,8 @@ def _output_shape(layer: Layer, shape: tuple[int, int, int]) -> tuple[int, int, 
                 )
         if (layer.threshold <= 0).any():
             raise NetworkError(f"layer {layer.name!r} has a threshold of {layer.threshold.min()}, want all above 0")
+        if (layer.v_init >= layer.threshold).any():
+            raise NetworkError(f"layer {layer.name!r} starts with v_init at or above its threshold; want it below")
         if layer.reset not in ("subtract", "zero"):
             raise NetworkError(f"layer {layer.name!r} has reset {layer.reset!r}, want 'subtract' or 'zero'")
         return shape

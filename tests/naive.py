@@ -6,7 +6,9 @@ One section a module; nothing here is imported by the package.
 import math
 
 import numpy as np
+
 from dvs_run.pipeline.events import EVENT_DTYPE
+from dvs_run.pipeline.network import IF, Conv2d, Linear, SumPool2d
 
 
 # ---- train: augmentations and frames ---------------------------------------------------------------------------------
@@ -38,3 +40,120 @@ def mean_count_frame(events, sensor, slices):
     for _, x, y, p in events.tolist():
         frame[int(p), y, x] += 1
     return (frame / slices).astype(np.float32)
+
+
+# --- engine: a clocked, dense spiking network; every neuron is updated in every timestep ------------------------------
+
+
+class Clocked:
+    """What Engine computes, with dense arrays of Python-sized integers and no idea of what can be left out.
+
+    `units` (weight layer name -> unit) are the engine's: weights, biases and thresholds are rounded to multiples of them.
+    """
+
+    LIMIT = 1 << 30
+
+    def __init__(self, network, units, bias_scale=1.0):
+        self.network, self.units, self.bias_scale = network, units, bias_scale
+        self.shapes = network.shapes()
+        self.neuron_of = {layer.inputs[0]: layer for layer in network.layers if isinstance(layer, IF)}
+        self.synops = {}
+        self.reset()
+
+    def reset(self):
+        self.v, self.total, self.steps, self.evidence = {}, 0, 0, []
+        self.start_hidden()
+
+    def start_hidden(self):
+        for name, neuron in self.neuron_of.items():
+            unit, shape = self.units[self.weights_before(name).name], self.shapes[name]
+            threshold = np.maximum(np.rint(neuron.threshold.astype(float) / unit), 1)
+            start = np.minimum(np.rint(neuron.v_init.astype(float) / unit), threshold - 1)
+            self.v[name] = np.broadcast_to(start[:, None, None], shape).astype(np.int64)
+
+    def weights_before(self, name):
+        by_name = {layer.name: layer for layer in self.network.layers}
+        layer = by_name[name]
+        while not isinstance(layer, Conv2d | Linear):
+            layer = by_name[layer.inputs[0]]
+        return layer
+
+    def step(self, inputs, current=False):
+        """inputs: int (channel, height, width) spike counts, or float values of constant current. Returns all spikes."""
+        signal, out = np.asarray(inputs), {}
+        if current:
+            signal = np.rint(signal.astype(float) * 2**16).astype(np.int64)
+        for layer in self.network.layers:
+            if isinstance(layer, SumPool2d):
+                signal = sum_pool(signal, layer.kernel, layer.stride)
+            elif isinstance(layer, Conv2d | Linear):
+                signal = self.weigh(layer, signal, current and not out)
+                out[layer.name] = signal
+            elif isinstance(layer, IF):
+                signal = self.fire(layer, signal)
+                out[layer.name] = signal
+        self.steps += 1
+        self.evidence.append(signal)
+        return out
+
+    def weigh(self, layer, signal, current):
+        unit = self.units[layer.name]
+        weight = np.rint(layer.weight.astype(float) / unit).astype(np.int64)
+        bias = np.zeros(len(weight)) if layer.bias is None else layer.bias.astype(float)
+        bias = np.rint(bias * self.bias_scale / unit).astype(np.int64)
+        if isinstance(layer, Linear):
+            weight = weight.reshape(len(weight), *signal.shape)
+            options = ((1, 1), (0, 0), (1, 1), 1)
+        else:
+            options = (layer.stride, layer.padding, layer.dilation, layer.groups)
+        if current:
+            z = (convolve(signal, weight, *options) + 2**15) >> 16
+        else:
+            z = convolve(signal.astype(np.int64), weight, *options)
+            ones = np.ones_like(weight)
+            self.synops[layer.name] = self.synops.get(layer.name, 0) + int(
+                convolve(signal.astype(np.int64), ones, *options).sum()
+            )
+        return z + bias[:, None, None]
+
+    def fire(self, layer, z):
+        name = layer.inputs[0]
+        unit = self.units[self.weights_before(name).name]
+        threshold = np.maximum(np.rint(layer.threshold.astype(float) / unit), 1).astype(np.int64)[:, None, None]
+        v = np.clip(self.v[name] + z, -self.LIMIT, self.LIMIT)
+        spikes = v >= threshold
+        self.v[name] = np.where(spikes, 0 if layer.reset == "zero" else v - threshold, v)
+        return spikes.astype(np.int64)
+
+
+def convolve(signal, weight, stride, padding, dilation, groups):
+    """z[o, y, x] = sum over i, ky, kx of weight[o, i, ky, kx] * signal[i, y*stride + ky*dilation - padding, ...]."""
+    out, per_group, kernel_y, kernel_x = weight.shape
+    (py, px), (sy, sx), (dy, dx) = padding, stride, dilation
+    padded = np.pad(signal, ((0, 0), (py, py), (px, px)))
+    height = (padded.shape[1] - dy * (kernel_y - 1) - 1) // sy + 1
+    width = (padded.shape[2] - dx * (kernel_x - 1) - 1) // sx + 1
+    z = np.zeros((out, height, width), signal.dtype)
+    for o in range(out):
+        group = o // (out // groups)
+        for y in range(height):
+            for x in range(width):
+                window = padded[
+                    group * per_group : (group + 1) * per_group,
+                    y * sy : y * sy + dy * (kernel_y - 1) + 1 : dy,
+                    x * sx : x * sx + dx * (kernel_x - 1) + 1 : dx,
+                ]
+                z[o, y, x] = (weight[o] * window).sum()
+    return z
+
+
+def sum_pool(signal, kernel, stride):
+    channels, height, width = signal.shape
+    rows = (height - kernel[0]) // stride[0] + 1
+    columns = (width - kernel[1]) // stride[1] + 1
+    pooled = np.zeros((channels, rows, columns), signal.dtype)
+    for y in range(rows):
+        for x in range(columns):
+            top, left = y * stride[0], x * stride[1]
+            pooled[:, y, x] = signal[:, top : top + kernel[0], left : left + kernel[1]].sum(axis=(1, 2))
+    return pooled
