@@ -87,9 +87,11 @@ class Clocked:
             if isinstance(layer, SumPool2d):
                 signal = sum_pool(signal, layer.kernel, layer.stride)
             elif isinstance(layer, Conv2d | Linear):
-                signal = self.weigh(layer, signal, current and not out)
+                signal = self.weigh(layer, signal, current)
                 out[layer.name] = signal
             elif isinstance(layer, IF):
+                if current:  # up to here in multiples of 2**-16
+                    signal, current = (signal + 2**15) >> 16, False
                 signal = self.fire(layer, signal)
                 out[layer.name] = signal
         self.steps += 1
@@ -107,7 +109,8 @@ class Clocked:
         else:
             options = (layer.stride, layer.padding, layer.dilation, layer.groups)
         if current:
-            z = (convolve(signal, weight, *options) + 2**15) >> 16
+            z = convolve(signal, weight, *options)
+            bias = bias << 16
         else:
             z = convolve(signal.astype(np.int64), weight, *options)
             ones = np.ones_like(weight)
