@@ -46,16 +46,25 @@ class Saccades(_Strict):
 
 
 class SimulatedGestures(_Strict):
-    """The eleven gestures of DVS128 Gesture, made by the simulator; each recording has its own seed, person, lighting."""
+    """The eleven gestures of DVS128 Gesture, simulated. Each recording draws its person and its lighting."""
 
     kind: Literal["simulated-gesture"]
     per_class: int = Field(200, ge=1)  # training recordings a class
+    duration_us: int = Field(1_200_000, ge=10_000)
+    people: tuple[int, int] = (0, 1_000)  # seeds of people and lightings for training: first, and one past the last
     validation_per_class: int = Field(30, ge=1)
-    people: int = Field(150, ge=1)  # training recordings show people and lightings 0 to people - 1
-    validation_people: int = Field(30, ge=1)  # validation those after them
-    duration_us: int = Field(2_000_000, ge=10_000)
-    seed: int = 0
+    validation_duration_us: int = Field(1_800_000, ge=10_000)
+    validation_people: tuple[int, int] = (1_000, 1_200)
     cache: Path = Path("runs/cache")
+
+    @model_validator(mode="after")
+    def _apart(self) -> "SimulatedGestures":
+        (first, stop), (other_first, other_stop) = self.people, self.validation_people
+        if not (0 <= first < stop and 0 <= other_first < other_stop):
+            raise ValueError(f"people are {self.people} and {self.validation_people}, want first < stop, from 0 up")
+        if first < other_stop and other_first < stop:
+            raise ValueError(f"people {self.people} and validation_people {self.validation_people} overlap")
+        return self
 
 
 Data = Annotated[Recordings | Saccades | SimulatedGestures, Field(discriminator="kind")]

@@ -56,7 +56,7 @@ def accuracy(scores: list[np.ndarray], targets: np.ndarray) -> Accuracy:
 
 
 def confusion(decisions: np.ndarray, targets: np.ndarray, classes: int) -> np.ndarray:
-    """int64 (target, decision): how often each class was called what; the column `classes` counts the undecided (-1)."""
+    """int64 (target, decision): how often each class was called what; the last column counts the undecided (-1)."""
     matrix = np.zeros((classes, classes + 1), np.int64)
     np.add.at(matrix, (targets, np.where(decisions < 0, classes, decisions)), 1)
     return matrix

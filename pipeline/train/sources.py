@@ -5,7 +5,9 @@ Simulated sets are made once and kept in the cache folder, under a name that hol
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +16,12 @@ from ..errors import RecordingError
 from ..events import EVENT_DTYPE, SensorSize
 from ..idx import read_images, read_labels
 from .config import Data, Recordings, Saccades, SimulatedGestures
-from .windows import RecordingSet, pack
+from .windows import RecordingSet, join, pack
 
 SET_VERSION = 1  # raise it when the simulator changes what the same settings give
+
+SACCADES_US = 300_000  # three saccades of 100 ms
+PART, SACCADES_PART = 5, 1_000  # recordings (a class) that are simulated and kept together
 
 Say = Callable[[str], None]
 Made = tuple[np.ndarray, int, int]  # events (time from 0), duration in µs, target
@@ -80,81 +85,75 @@ def _saccades(data: Saccades, part: str, say: Say) -> RecordingSet:
     if stop > len(images):
         raise RecordingError(f"{data.images} holds {len(images)} images, the config asks for {stop}", data.images)
 
-    def make() -> Iterator[Made]:
-        for index in range(start, stop):
-            made = simulate_saccade(images[index, 0], data.seed + index)
-            yield made, SACCADES_US, int(targets[index])
+    def make(first: int, stop: int) -> Iterator[Made]:
+        for index in range(first, stop):
+            yield simulate_saccade(images[index, 0], data.seed + index), SACCADES_US, int(targets[index])
 
     names = [str(digit) for digit in range(int(targets.max()) + 1)]
-    recipe = {"kind": data.kind, "images": data.images.name, "start": start, "stop": stop, "seed": data.seed}
-    return _cached(data.cache, recipe, make, stop - start, names, SensorSize(34, 34), say)
-
-
-SACCADES_US = 300_000  # three saccades of 100 ms
+    parts = []
+    for first in range(start, stop, SACCADES_PART):
+        numbers = (first, min(first + SACCADES_PART, stop))
+        recipe = {"kind": "saccades", "images": data.images.name, "numbers": numbers, "seed": data.seed}
+        parts.append(_cached(data.cache, recipe, partial(make, *numbers), names, SensorSize(34, 34), say))
+    return join(parts)
 
 
 def _gestures(data: SimulatedGestures, part: str, say: Say) -> RecordingSet:
-    from ..simulate import GESTURES, simulate_gesture
+    if part == "training":
+        return gesture_set(data.per_class, data.duration_us, data.people, data.cache, say)
+    return gesture_set(data.validation_per_class, data.validation_duration_us, data.validation_people, data.cache, say)
 
-    per_class = data.per_class if part == "training" else data.validation_per_class
-    people = data.people if part == "training" else data.validation_people
-    first = 0 if part == "training" else data.people
 
-    def make() -> Iterator[Made]:
-        for number in range(per_class):
-            for target in range(len(GESTURES)):
-                seed = [data.seed, first, target, number]
-                rng = np.random.default_rng(seed)
-                person, lighting = first + rng.integers(people, size=2)
-                made = simulate_gesture(
-                    target,
-                    int(rng.integers(1 << 31)),
-                    person=int(person),
-                    lighting=int(lighting),
-                    duration_us=data.duration_us,
-                )
-                yield made, data.duration_us, target
+def gesture_set(
+    per_class: int, duration_us: int, people: tuple[int, int], cache: Path | None, say: Say = print
+) -> RecordingSet:
+    """`per_class` recordings of each gesture; person, lighting and pace of each depend on its number only.
 
-    recipe = {
-        "kind": data.kind, "first": first, "people": people, "per_class": per_class,
-        "duration_us": data.duration_us, "seed": data.seed,
-    }  # fmt: skip
-    return _cached(data.cache, recipe, make, per_class * len(GESTURES), list(GESTURES), SensorSize(128, 128), say)
+    Made in parts of PART recordings a class, each kept on its own, so that a longer set begins with a shorter one.
+    """
+    from ..simulate.gesture import CLASSES, SENSOR, simulate_gesture
+
+    def make(first: int, stop: int) -> Iterator[Made]:
+        for number in range(first, stop):
+            for target in range(len(CLASSES)):
+                draw = np.random.default_rng([people[0], target, number])
+                person, lighting = draw.integers(*people, size=2).tolist()
+                events = simulate_gesture(target, int(draw.integers(1 << 31)), person, lighting, duration_us)
+                yield events, duration_us, target
+
+    parts = []
+    for first in range(0, per_class, PART):
+        stop = min(first + PART, per_class)
+        recipe = {"kind": "gesture", "numbers": [first, stop], "people": people, "duration_us": duration_us}
+        parts.append(_cached(cache, recipe, partial(make, first, stop), CLASSES, SENSOR, say))
+    return join(parts)
 
 
 def _cached(
-    folder: Path,
+    folder: Path | None,
     recipe: dict[str, object],
     make: Callable[[], Iterator[Made]],
-    count: int,
-    labels: list[str],
+    labels: Sequence[str],
     sensor: SensorSize,
     say: Say,
 ) -> RecordingSet:
+    """What `make` gives, from the cache folder if it was made before (None: make it every time)."""
     text = json.dumps({**recipe, "version": SET_VERSION}, sort_keys=True)
-    path = folder / f"{recipe['kind']}-{hashlib.sha256(text.encode()).hexdigest()[:12]}.npz"
-    if path.exists():
+    path = (folder or Path()) / f"{recipe['kind']}-{hashlib.sha256(text.encode()).hexdigest()[:12]}.npz"
+    if folder and path.exists():
         with np.load(path, allow_pickle=False) as archive:
             return RecordingSet(
-                archive["events"],
-                archive["offsets"],
-                archive["durations_us"],
-                archive["targets"],
-                tuple(labels),
-                sensor,
+                *(archive[name] for name in ("events", "offsets", "durations_us", "targets")), tuple(labels), sensor
             )
-    say(f"simulating {count} recordings, once, into {path}")
-    made: list[Made] = []
-    for item in make():
-        made.append(item)
-        if len(made) % 100 == 0:
-            say(f"  {len(made)}/{count}")
+    say(f"simulating {text}")
+    made = list(make())
     data = pack([item[0] for item in made], [item[1] for item in made], [item[2] for item in made], labels, sensor)
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".write.npz")
-    np.savez(
-        partial, events=data.events, offsets=data.offsets, durations_us=data.durations_us, targets=data.targets,
-        recipe=text,
-    )  # fmt: skip
-    partial.replace(path)
+    if folder:
+        folder.mkdir(parents=True, exist_ok=True)
+        partial_path = path.with_name(f"{path.stem}.{os.getpid()}.write.npz")
+        np.savez(
+            partial_path, events=data.events, offsets=data.offsets, durations_us=data.durations_us,
+            targets=data.targets, recipe=text,
+        )  # fmt: skip
+        partial_path.replace(path)
     return data

@@ -70,6 +70,19 @@ def pack(
     )
 
 
+def join(parts: Sequence[RecordingSet]) -> RecordingSet:
+    """Sets of the same labels and sensor, one behind the other."""
+    starts = np.cumsum([0, *(len(part.events) for part in parts)])
+    return RecordingSet(
+        events=np.concatenate([part.events for part in parts]),
+        offsets=np.concatenate([[0], *(part.offsets[1:] + start for part, start in zip(parts, starts, strict=False))]),
+        durations_us=np.concatenate([part.durations_us for part in parts]),
+        targets=np.concatenate([part.targets for part in parts]),
+        labels=parts[0].labels,
+        sensor=parts[0].sensor,
+    )
+
+
 def mean_count_frame(events: np.ndarray, sensor: SensorSize, slices: int) -> np.ndarray:
     """Mean count per timestep of a window of `slices` timesteps: float32 (polarity, height, width)."""
     cells = (events["p"].astype(np.int64) * sensor.height + events["y"]) * sensor.width + events["x"]
