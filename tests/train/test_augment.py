@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from dvs_run.pipeline.events import EVENT_DTYPE, SensorSize
-from dvs_run.pipeline.train.augment import Augmentation, draw, mirrored_labels
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from dvs_run.pipeline.events import EVENT_DTYPE, SensorSize
+from dvs_run.pipeline.train.augment import Augmentation, draw, mirrored_labels
 
 from .. import naive
 

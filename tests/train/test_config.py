@@ -1,6 +1,7 @@
 """A wrong train config is answered with every mistake at once; a right one needs little."""
 
 import pytest
+
 from dvs_run.pipeline.train.config import TrainConfigError, check
 from dvs_run.pipeline.train.windows import WindowPlan
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+
 from dvs_run.pipeline.errors import NetworkError
 from dvs_run.pipeline.events import SensorSize
 from dvs_run.pipeline.train import loop

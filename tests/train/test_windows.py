@@ -2,6 +2,9 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from dvs_run.pipeline.binning import bin_events, to_frame
 from dvs_run.pipeline.errors import EventError
 from dvs_run.pipeline.events import EVENT_DTYPE, SensorSize
@@ -15,8 +18,6 @@ from dvs_run.pipeline.train.windows import (
     random_windows,
     whole_recording,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from .. import naive
 
