@@ -12,7 +12,9 @@ Spikes reach the next layer within the same step. A layer without an IF after it
 
 import io
 import json
+import struct
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -24,6 +26,20 @@ from .errors import NetworkError
 
 FILE_VERSION = 1
 MAX_FILE_BYTES = 2 << 30  # a header that promises more is refused before anything is allocated
+BROKEN_FILE = (  # what zipfile, json, numpy and our own reading raise on a file that is cut, mutated or something else
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 
 
 @dataclass(frozen=True)
@@ -191,7 +207,7 @@ class Network:
             raise NetworkError(f"there is no network file {path}; make one with `dvs convert`") from None
         except IsADirectoryError:
             raise NetworkError(f"{path} is a folder; want one network file (.npz)") from None
-        except (zipfile.BadZipFile, KeyError, ValueError, TypeError, AttributeError, OSError, EOFError) as error:
+        except BROKEN_FILE as error:
             raise NetworkError(
                 f"{path} is not a network file of this program ({error}); `dvs convert` makes one"
             ) from error

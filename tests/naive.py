@@ -48,7 +48,7 @@ def mean_count_frame(events, sensor, slices):
 class Clocked:
     """What Engine computes, with dense arrays of Python-sized integers and no idea of what can be left out.
 
-    `units` (weight layer name -> unit) are the engine's: weights, biases and thresholds are rounded to multiples of them.
+    `units` (weight layer name -> unit) are the engine's: weights, biases and thresholds are multiples of them.
     """
 
     LIMIT = 1 << 30
@@ -79,7 +79,7 @@ class Clocked:
         return layer
 
     def step(self, inputs, current=False):
-        """inputs: int (channel, height, width) spike counts, or float values of constant current. Returns all spikes."""
+        """inputs: int (channel, height, width) spike counts, or float values of constant current. Returns spikes."""
         signal, out = np.asarray(inputs), {}
         if current:
             signal = np.rint(signal.astype(float) * 2**16).astype(np.int64)
@@ -160,3 +160,26 @@ def sum_pool(signal, kernel, stride):
             top, left = y * stride[0], x * stride[1]
             pooled[:, y, x] = signal[:, top : top + kernel[0], left : left + kernel[1]].sum(axis=(1, 2))
     return pooled
+
+
+# --- slicing and binning ---------------------------------------------------------------------------------------------
+
+
+def slice_by_time(events, window_us, origin_us=None):
+    """[(start, stop, events of it)] of every window from the origin to the last event."""
+    if len(events) == 0:
+        return []
+    start = int(events["t"][0]) if origin_us is None else origin_us
+    slices = []
+    while start <= int(events["t"][-1]):
+        inside = (events["t"] >= start) & (events["t"] < start + window_us)
+        slices.append((start, start + window_us, events[inside]))
+        start += window_us
+    return slices
+
+
+def bin_events(events, sensor):
+    grid = np.zeros((2, sensor.height, sensor.width), int)
+    for _, x, y, p in events.tolist():
+        grid[int(p), y, x] += 1
+    return grid

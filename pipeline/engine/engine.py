@@ -35,6 +35,9 @@ class Engine:
         self.rounding = dict(zip(plan.names[1:], plan.rounding[1:].tolist(), strict=True))
         self.clamped = 0
         self._total_synops = 0
+        self._origin_us: int | None = None  # start of the stream's first slice
+        self._reached_us: int | None = None  # end of its last
+        self.steps = 0
         self._allocate()
         self.reset()
 
@@ -65,8 +68,7 @@ class Engine:
         self._evidence[:] = 0
         self._cursor[:] = 0
         self._n_spikes[:] = 0
-        self._origin_us: int | None = None
-        self._reached_us: int | None = None
+        self._origin_us = self._reached_us = None
         self._state_window = 0
         self._seen = 0
 

@@ -68,9 +68,7 @@ def assert_equal_after_step(engine, twin, decision, out):
         if isinstance(layer, IF):
             name = twin.weights_before(layer.name).name
             assert np.array_equal(engine.spikes(name), np.flatnonzero(out[layer.name]))
-            assert np.array_equal(
-                np.rint(engine.state()[name] / twin.units[name]).astype(int), twin.v[layer.inputs[0]]
-            )
+            assert np.array_equal(np.rint(engine.state()[name] / twin.units[name]).astype(int), twin.v[layer.inputs[0]])
     unit = 1.0 if engine.network.readout.kind == "count" else twin.units["fc"]
     assert np.array_equal(decision.scores, sum(twin.evidence).reshape(-1) * unit)
 
