@@ -25,10 +25,10 @@ class TimeSlice:
 class TimeSlicer:
     """Event packets in, one TimeSlice per elapsed window out; silent windows too, because time must advance.
 
-    window_us: length of a slice. origin_us: start of the first slice; None: the time of the first event.
-    max_gap_us: after so long a silence (a clock that jumped, a camera that slept) no more empty slices are made; the grid
-    goes on, on its own raster, at the next event, and `gaps` counts it. Depends on event times only, so it too is the
-    same however packets are cut.
+    window_us: length of a slice. origin_us: start of the first slice; None: the time of the first event. max_gap_us:
+    after so long a silence (a clock that jumped, a camera that slept) no more empty slices are made; the grid goes
+    on, on its own raster, at the next event, and `gaps` counts it. Depends on event times only, so it too is the same
+    however packets are cut.
     """
 
     def __init__(self, window_us: int, origin_us: int | None = None, max_gap_us: int = 60_000_000) -> None:

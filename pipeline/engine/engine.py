@@ -1,4 +1,4 @@
-"""The public engine: checks at its door, then one call of the kernels a slice. Nothing is allocated but the decision."""
+"""The public engine: checks at its door, then the kernels, once a slice. Nothing is allocated but the decision."""
 
 from types import MappingProxyType
 
@@ -17,9 +17,9 @@ class Engine:
     timestep_us: length of the slices it will be given, if not the one the network was trained for; biases, which are
     currents per timestep, are scaled with it. Raises NetworkError where the network is of a kind that it does not run.
 
-    Attributes for reading: `network`, `timestep_us`, `steps` (since the last reset), `clamped` (potentials that met the
-    integer range, since the beginning; 0 in healthy networks), `rounding` (largest error of a weight per layer, relative to
-    the largest weight of that layer), `units` (what one integer step of a potential means, per layer).
+    Attributes for reading: `network`, `timestep_us`, `steps` (since the last reset), `clamped` (potentials that met
+    the integer range, since the beginning; 0 in healthy networks), `rounding` (largest error of a weight per layer,
+    relative to the largest weight of that layer), `units` (what one integer step of a potential means, per layer).
     """
 
     def __init__(self, network: Network, timestep_us: int | None = None) -> None:
@@ -44,8 +44,8 @@ class Engine:
     def step(self, piece: BinnedSlice | CurrentSlice) -> Classification:
         """Advance by one timestep and classify.
 
-        Slices must come in order of time, all of `timestep_us`; time may be missing between them (drops), never doubled.
-        Raises NetworkError for cells outside the input, counts below 1 or so large that sums could overflow.
+        Slices must come in order of time, all of `timestep_us`; time may be missing between them (drops), never
+        doubled. Raises NetworkError for cells outside the input, counts below 1 or so large that sums could overflow.
         """
         self._check_clock(piece.t_start_us, piece.t_stop_us)
         step = self.steps + 1
@@ -86,7 +86,7 @@ class Engine:
 
     @property
     def synops_per_layer(self) -> dict[str, int]:
-        """Synaptic operations since the beginning, per weight layer: weights added for arriving spikes, borders exact.
+        """Synaptic operations since the beginning, per weight layer: weights added for spikes, borders exact.
 
         With constant-current input the first layer's multiply-accumulates are counted, once for each new image.
         """
@@ -98,7 +98,7 @@ class Engine:
         return MappingProxyType(dict(zip(self._plan.names[1:], self._plan.macs.tolist(), strict=True)))
 
     def state(self) -> dict[str, np.ndarray]:
-        """Membrane potentials per weight layer, float64 (channel, height, width), in the units of the network. A copy."""
+        """A copy of the membrane potentials per weight layer: float64 (channel, height, width), the network's units."""
         potentials = {}
         for index, name in enumerate(self._plan.names):
             if index:
@@ -159,7 +159,8 @@ class Engine:
             )
         if self._reached_us is not None and t_start_us < self._reached_us:
             raise NetworkError(
-                f"a slice begins at {t_start_us} µs, but {self._reached_us} µs were reached; reset() starts a new stream"
+                f"a slice begins at {t_start_us} µs, but {self._reached_us} µs were reached; "
+                "reset() starts a new stream"
             )
         if self._origin_us is None:
             self._origin_us = t_start_us
@@ -213,8 +214,8 @@ class Engine:
     def _compute_drive(self, values: np.ndarray) -> None:
         if values.shape != self.network.input_shape or not np.isfinite(values).all() or np.abs(values).max() > 1 << 14:
             raise NetworkError(
-                f"a current of shape {values.shape} came to an input of {self.network.input_shape}; want that shape and "
-                "finite values within +-16384"
+                f"a current of shape {values.shape} came to an input of {self.network.input_shape}; "
+                "want that shape and finite values within +-16384"
             )
         scaled = np.rint(values.astype(np.float64).reshape(-1) * (1 << kernels.CURRENT_BITS)).astype(np.int64)
         total = np.zeros(len(self._drive), np.int64)

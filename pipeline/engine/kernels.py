@@ -1,16 +1,17 @@
 """The innermost loops: spikes in, membranes updated, spikes out. Start reading at `run_step`.
 
-What a step costs: `_scatter` adds one contiguous row of weights for every (spike, kernel tap) pair and is where the time
-goes; `_fire` looks at the pixels that something was added to, not at all neurons. Nothing else grows with the size of a
-layer, but for `_wake`, one comparison per pixel, and only in layers with a positive bias.
+What a step costs: `_scatter` adds one contiguous row of weights for every (spike, kernel tap) pair and is where the
+time goes; `_fire` looks at the pixels that something was added to, not at all neurons. Nothing else grows with the
+size of a layer, but for `_wake`, one comparison per pixel, and only in layers with a positive bias.
 
-How idle neurons are left alone although they have biases: a pixel remembers the step at which it was last updated, and the
-first spike to reach it adds the biases of the silent steps at once (exact: integers). A bias that will carry a neuron over
-its threshold by itself is foreseen: `due` holds a step by which the pixel must be looked at (never too late; too early only
-costs a look). A neuron still at or above threshold after its spike goes on the list `carry` for the next step.
+How idle neurons are left alone although they have biases: a pixel remembers the step at which it was last updated,
+and the first spike to reach it adds the biases of the silent steps at once (exact: integers). A bias that will carry
+a neuron over its threshold by itself is foreseen: `due` holds a step by which the pixel must be looked at (never too
+late; too early only costs a look). A neuron still at or above threshold after its spike goes on the list `carry` for
+the next step.
 
-Indexes of the two inner loops are unsigned: with signed ones Numba must allow for negative (wrapped) indexes and LLVM emits
-scalar code, ten times slower. Every function runs unchanged with NUMBA_DISABLE_JIT=1.
+Indexes of the two inner loops are unsigned: with signed ones Numba must allow for negative (wrapped) indexes and LLVM
+emits scalar code, ten times slower. Every function runs unchanged with NUMBA_DISABLE_JIT=1.
 """
 
 import numpy as np
@@ -27,10 +28,10 @@ CURRENT_BITS = 16  # pixel values of constant-current input are rounded to 2**-1
 def run_step(step, plan, state, spikes, n_spikes, synops):
     """One timestep: for each stage, integrate all that arrives, fire, reset. Equations: network.py.
 
-    step: int64, counts from 1 after a reset. plan = (stages, edges, weights, bias, threshold, per_bias); state = (v, mark,
-    updated, due, touched, carry, n_carry); spikes = (pixel, channel, count), from first_neuron of each stage on,
-    n_spikes[stage] of them in use; those of stage 0 are the input. synops[edge] += weights added. Returns how often a
-    potential was clamped.
+    step: int64, counts from 1 after a reset. plan = (stages, edges, weights, bias, threshold, per_bias); state = (v,
+    mark, updated, due, touched, carry, n_carry); spikes = (pixel, channel, count), from first_neuron of each stage
+    on, n_spikes[stage] of them in use; those of stage 0 are the input. synops[edge] += weights added. Returns how
+    often a potential was clamped.
     """
     stages, edges, weights, bias, threshold, per_bias = plan
     v, mark, updated, due, touched, carry, n_carry = state
@@ -48,7 +49,7 @@ def run_step(step, plan, state, spikes, n_spikes, synops):
 
 @njit(cache=True, nogil=True)
 def load_input(cells, counts, max_count, stages, spikes, n_spikes):
-    """Cells of a BinnedSlice become the spikes of stage 0. Returns -1, or the index of the first cell that is not valid."""
+    """Cells of a BinnedSlice become the spikes of stage 0. Returns -1, or the index of the first invalid cell."""
     pixels = stages[0]["height"] * stages[0]["width"]
     size = pixels * stages[0]["channels"]
     pixel, channel, count = spikes
@@ -65,7 +66,7 @@ def load_input(cells, counts, max_count, stages, spikes, n_spikes):
 
 @njit(cache=True, nogil=True)
 def add_current(step, stage, state, bias, drive):
-    """v += drive for every neuron of stage 1, before `run_step(step)`: the constant current that `current_of` computed."""
+    """v += drive for every neuron of stage 1, before `run_step(step)`: the constant current of `current_of`."""
     v, mark, updated, due, touched, carry, n_carry = state
     channels = stage["channels"]
     pixels = stage["height"] * stage["width"]
@@ -138,7 +139,7 @@ def read_out(step, stage, s, state, bias, spikes, n_spikes, gain):
 
 @njit(cache=True, nogil=True)
 def slide(evidence, gain, ring, ring_stop_us, cursor, t_stop_us, window_us):
-    """evidence += gain, minus what was gained in slices that ended window_us or more before t_stop_us; cursor = (oldest, n)."""
+    """evidence += gain, minus the gain of slices that ended window_us or more before t_stop_us; cursor = (oldest, n)."""
     size = ring.shape[0]
     while cursor[1] > 0 and (ring_stop_us[cursor[0]] <= t_stop_us - window_us or cursor[1] == size):
         for i in range(evidence.shape[0]):
@@ -180,7 +181,7 @@ def _scatter(step, edge, stages, weights, v, bias, mark, updated, touched, n_tou
     """v[q, out] += count * weight[in, tap, out] for each spike (pixel, in, count) and each pixel q its taps reach."""
     source, stage = stages[edge["source"]], stages[edge["target"]]
     pixel, channel, count = spikes
-    # Everything that the loops need is taken out of the records first: a store to v could, for all LLVM knows, change them.
+    # What the loops need is taken out of the records first: a store to v could, for all LLVM knows, change them.
     width_in, in_per_group = source["width"], edge["in_per_group"]
     pool_y, pool_x, hop_y, hop_x = edge["pool_y"], edge["pool_x"], edge["hop_y"], edge["hop_x"]
     pooled_y, pooled_x, pad_y, pad_x = edge["pooled_y"], edge["pooled_x"], edge["pad_y"], edge["pad_x"]
@@ -316,7 +317,7 @@ def _bring_up_to(step, q, stage, v, bias, updated):
 
 @njit(cache=True, nogil=True)
 def _steps_to_threshold(channels, first, v, per_bias, threshold, base):
-    """Fewest steps of bias alone that bring a neuron of one pixel to its threshold: 1 to LONG, never more than in truth.
+    """Fewest steps of bias alone that bring a neuron of one pixel to its threshold: 1 to LONG, never too many.
 
     ceil(missing / bias) by a multiplication: an integer division for every neuron would cost more than the whole step.
     per_bias is 1 / bias where the bias is above 0, and huge elsewhere; missing is above 0 but for neurons on `carry`.

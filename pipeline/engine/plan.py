@@ -1,14 +1,15 @@
 """Lay a Network out as flat arrays of integers for the kernels.
 
-Numbers. Every stage (one Conv2d or Linear with the IF behind it) has a `unit`: weights become int16, biases, thresholds and
-membrane potentials int32, all multiples of it. Integer sums do not depend on their order, so the event-driven engine, a
-dense one and the slow twin in the tests agree to the bit. The price is the rounding of the weights, at most half a unit,
-which is 1/65,534 of the largest weight of the stage; `rounding` says what it came to. float32 was the rival: as fast, but
-its sums depend on the order in which spikes arrive.
+Numbers. Every stage (one Conv2d or Linear with the IF behind it) has a `unit`: weights become int16, biases,
+thresholds and membrane potentials int32, all multiples of it. Integer sums do not depend on their order, so the
+event-driven engine, a dense one and the slow twin in the tests agree to the bit. The price is the rounding of the
+weights, at most half a unit, which is 1/65,534 of the largest weight of the stage; `rounding` says what it came to.
+float32 was the rival: as fast, but its sums depend on the order in which spikes arrive.
 
-Layout. Channels last: neuron (y, x, c) of a stage lies at (y * width + x) * channels + c, the weights of one kernel tap at
-[in][ky][kx][out], so that one arriving spike adds contiguous rows to contiguous neurons. A Linear is a Conv2d whose kernel
-is its whole input. A SumPool2d before a weight layer is part of the edge; one behind it is merged into its kernel.
+Layout. Channels last: neuron (y, x, c) of a stage lies at (y * width + x) * channels + c, the weights of one kernel
+tap at [in][ky][kx][out], so that one arriving spike adds contiguous rows to contiguous neurons. A Linear is a Conv2d
+whose kernel is its whole input. A SumPool2d before a weight layer is part of the edge; one behind it is merged into
+its kernel.
 """
 
 from dataclasses import dataclass
@@ -200,7 +201,7 @@ def _taps_inside(stage: _Stage) -> int:
 
 
 def _as_one_kernel(stage: _Stage, weight: np.ndarray) -> np.ndarray:
-    """sum over a window of (W * s) = (W summed over shifts) * s: with the pool behind it, a layer is one larger kernel."""
+    """sum over a window of (W * s) = (W summed over shifts) * s: a layer and the pool behind it are one kernel."""
     if stage.behind is None:
         return weight
     kernel, (gap_y, gap_x), (stride_y, stride_x) = weight.shape[2:], stage.dilation, stage.stride
