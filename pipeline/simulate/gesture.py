@@ -28,7 +28,7 @@ from .raster import draw_capsules
 SENSOR = SensorSize(128, 128)
 WARM_UP_US = 50_000  # the camera looks this long before the recording begins
 FRAME_US = 2_500  # hands move less than about a pixel in this time
-_STACK = 20  # frames rendered at a time: stays in the cache
+_STACK = 8  # frames rendered at a time: stays in the cache
 
 _MOVES: dict[str, Callable[[np.ndarray, Person, Draw, Draw], Motion]] = {
     "hand_clapping": moves.clap,

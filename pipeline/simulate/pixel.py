@@ -17,11 +17,11 @@ from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from ..errors import EventError
 from ..events import EVENT_DTYPE, SensorSize
-from .seeded import hash64, next_uniform, normal, uniform
+from .pixel_kernel import photoreceptors, run
+from .seeded import hash64, normal, uniform
 
 WHITE = 255.0  # intensity of a white surface under nominal light; frames may exceed it
 _SMALLEST_THRESHOLD = 0.01  # mismatch never makes a threshold smaller, as in v2e
@@ -74,12 +74,14 @@ class Camera:
         self.sensor = sensor
         self.settings = settings or PixelSettings()
         self.seed = seed
+        count = sensor.width * sensor.height
         self._buffer = np.empty(1 << 14, EVENT_DTYPE)
+        self._scratch = np.empty(count, np.float32), np.empty(count, np.float32), np.empty(count, np.bool_)
         self.reset()
 
     def reset(self) -> None:
         """Forget everything: the next frame is the first, and all noise begins anew from the seed."""
-        self._pixels = _new_pixels(self.sensor.width * self.sensor.height, self.settings, self.seed)
+        self._pixels = _new_pixels(len(self._scratch[0]), self.settings, self.seed)
         self._last_us: int | None = None
 
     def push(self, t_us: int | np.ndarray, frame: np.ndarray) -> np.ndarray:
@@ -102,12 +104,12 @@ class Camera:
     def _advance(self, times: np.ndarray, frames: np.ndarray) -> np.ndarray:
         """Run the kernel, giving it a larger buffer as often as it asks for one."""
         settings, at_frame, at_pixel, count = self.settings, 0, 0, 0
-        corner = 2 * math.pi * settings.cutoff_hz * 1e-6 / (WHITE + settings.linear_below)
+        corner = 2 * math.pi * settings.cutoff_hz * 1e-6 / (WHITE + settings.linear_below) or math.inf
         before = np.concatenate([[self._last_us], times[:-1]]).astype(np.int64)
         while True:
-            at_frame, at_pixel, count = _advance(
-                before, times, frames, self.sensor.width, settings.linear_below, corner, settings.refractory_us,
-                settings.shot_noise_hz, settings.shot_noise_in_white, *self._pixels,
+            at_frame, at_pixel, count = run(
+                before, times, frames, frames.view(np.int32), self.sensor.width, settings.linear_below, corner, settings.refractory_us,
+                settings.shot_noise_hz, settings.shot_noise_in_white, *self._pixels, *self._scratch,
                 self._buffer, at_frame, at_pixel, count,
             )  # fmt: skip
             if at_frame == len(times):
@@ -117,8 +119,7 @@ class Camera:
     def _settle(self, frame: np.ndarray) -> None:
         """Let every pixel have seen `frame` for ever, and draw the time of its first noise event."""
         settings, pixels = self.settings, self._pixels
-        for i, intensity in enumerate(frame.tolist()):
-            pixels.voltage[i] = photoreceptor(intensity, settings.linear_below)
+        photoreceptors(frame, frame.view(np.int32), np.inf, settings.linear_below, pixels.voltage, pixels.voltage)
         if settings.shot_noise_hz:
             waits = -np.log1p(-uniform(self.seed, 8, len(frame))) * 1e6 / settings.shot_noise_hz
             pixels.noise_us[:] = self._last_us + waits
@@ -142,14 +143,16 @@ class Camera:
 
 
 class _Pixels(NamedTuple):
-    """Per-pixel constants and state, in the order in which the kernel takes them."""
+    """Per-pixel constants and state, in the order in which the kernel takes them; float32 where that will do: the
+    kernel's speed is that of the memory.
+    """
 
     on: np.ndarray  # threshold_on of this pixel
     off: np.ndarray  # threshold_off
     leak: np.ndarray  # rise of the difference by leakage, per µs
     voltage: np.ndarray  # V at the last frame
-    difference: np.ndarray  # d at the last frame
-    held_us: np.ndarray  # held in reset until this time
+    difference: np.ndarray  # d at the last frame; NaN = held in reset, which the quick comparison cannot pass
+    held_us: np.ndarray  # until when it is held
     noise_us: np.ndarray  # when the next noise event is due
     generator: np.ndarray  # state of this pixel's random numbers
 
@@ -168,95 +171,5 @@ def _new_pixels(count: int, settings: PixelSettings, seed: int) -> _Pixels:
     leak = leak_hz * on * 1e-6
     difference = s.start_spread * (uniform(seed, 6, count) * (on + off) - off)
     generator = hash64(seed, 7, count) | np.uint64(1)  # xorshift must not start at zero
-    noise_us = np.full(count, np.inf)
-    voltage, held_us = np.zeros(count), np.full(count, -np.inf)
-    return _Pixels(on, off, leak, voltage, difference, held_us, noise_us, generator)
-
-
-@njit(cache=True, nogil=True)
-def photoreceptor(intensity, linear_below):
-    """V* = log(I), continued below `linear_below` by its tangent there."""
-    if intensity < linear_below:
-        return intensity / linear_below - 1.0 + math.log(linear_below)
-    return math.log(intensity)
-
-
-@njit(cache=True, nogil=True)
-def _advance(
-    before, times, frames, width, linear_below, corner, refractory_us, noise_hz, noise_in_white,
-    on, off, leak, voltage, difference, held_us, noise_us, generator, events, at_frame, at_pixel, count,
-):  # fmt: skip
-    """Every pixel through every frame interval (before[k], times[k]], from pixel `at_pixel` of frame `at_frame` on.
-
-    Writes events from index `count`. Returns (frame, pixel, count) where to go on: frame == len(times) when done, else
-    the buffer is full, and that pixel is untouched.
-    """
-    for k in range(at_frame, times.shape[0]):
-        start, dt = before[k], float(times[k] - before[k])
-        for i in range(at_pixel, frames.shape[1]):
-            intensity = float(frames[k, i])
-            target = photoreceptor(intensity, linear_below)
-            if corner > 0.0:  # backward Euler: stable for any dt
-                step = corner * (intensity + linear_below) * dt
-                target = voltage[i] + (target - voltage[i]) * (step / (1.0 + step))
-            rise = target - voltage[i] + leak[i] * dt
-            d, now = difference[i], held_us[i] - start
-            if now <= 0.0 and noise_us[i] - start > dt and -off[i] < d + rise < on[i]:
-                difference[i] = d + rise  # nearly all pixels, nearly always
-                voltage[i] = target
-                continue
-            full, count = _fire(
-                i, start, dt, rise / dt, intensity, width, refractory_us, noise_hz, noise_in_white,
-                on, off, difference, held_us, noise_us, generator, events, count,
-            )  # fmt: skip
-            if full:
-                return k, i, count
-            voltage[i] = target
-        at_pixel = 0
-    return times.shape[0], 0, count
-
-
-@njit(cache=True, nogil=True)
-def _fire(
-    i, start, dt, slope, intensity, width, refractory_us, noise_hz, noise_in_white,
-    on, off, difference, held_us, noise_us, generator, events, count,
-):  # fmt: skip
-    """The events of pixel i while d runs at `slope` for dt µs: (buffer full, count). When full, nothing has changed."""
-    d, now, noise, state, n = difference[i], held_us[i] - start, noise_us[i] - start, generator[i], count
-    if now > 0.0:
-        d = 0.0  # still held from an earlier interval
-    else:
-        now = 0.0
-    while True:
-        crossing = math.inf
-        if slope > 0.0:
-            crossing = max(now, now + (on[i] - d) / slope)
-        elif slope < 0.0:
-            crossing = max(now, now - (off[i] + d) / slope)
-        polarity, at = slope > 0.0, crossing
-        if noise < crossing:
-            at = noise
-        if at > dt:
-            break
-        if noise < crossing:
-            state, wait = next_uniform(state)
-            state, chance = next_uniform(state)
-            state, sign = next_uniform(state)
-            noise += -math.log(1.0 - wait) * 1e6 / noise_hz
-            brightness = min(intensity / 255.0, 1.0)
-            if at < now or chance >= 1.0 + (noise_in_white - 1.0) * brightness:
-                continue  # held in reset, or too bright for this one
-            polarity = sign < 0.5
-        if n == events.shape[0]:
-            return True, count
-        events[n]["t"] = start + math.floor(at)
-        events[n]["x"] = i % width
-        events[n]["y"] = i // width
-        events[n]["p"] = polarity
-        n += 1
-        now, d = at + refractory_us, 0.0
-        if now >= dt:
-            break
-    difference[i] = d + slope * (dt - now) if now < dt else 0.0
-    held_us[i], noise_us[i], generator[i] = start + now, start + noise, state
-    return False, n
+    single = [values.astype(np.float32) for values in (on, off, leak, np.zeros(count), difference)]
+    return _Pixels(*single, np.full(count, -np.inf), np.full(count, np.inf), generator)
