@@ -98,7 +98,7 @@ class Engine:
         return MappingProxyType(dict(zip(self._plan.names[1:], self._plan.macs.tolist(), strict=True)))
 
     def state(self) -> dict[str, np.ndarray]:
-        """A copy of the membrane potentials per weight layer: float64 (channel, height, width), the network's units."""
+        """A copy of the potentials per weight layer: float64 (channel, height, width), in the network's units."""
         potentials = {}
         for index, name in enumerate(self._plan.names):
             if index:

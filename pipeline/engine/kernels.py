@@ -139,7 +139,7 @@ def read_out(step, stage, s, state, bias, spikes, n_spikes, gain):
 
 @njit(cache=True, nogil=True)
 def slide(evidence, gain, ring, ring_stop_us, cursor, t_stop_us, window_us):
-    """evidence += gain, minus the gain of slices that ended window_us or more before t_stop_us; cursor = (oldest, n)."""
+    """evidence += gain, minus the gain of slices that ended window_us before t_stop_us; cursor = (oldest, n)."""
     size = ring.shape[0]
     while cursor[1] > 0 and (ring_stop_us[cursor[0]] <= t_stop_us - window_us or cursor[1] == size):
         for i in range(evidence.shape[0]):
