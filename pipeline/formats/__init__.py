@@ -1,1 +1,135 @@
-"""Recordings in many containers, read as streams of EventPacket. One file a container, one row a container."""
+"""Recordings in many containers, read as streams of EventPacket. One file a container, one row a container.
+
+    with open_recording("hands.aedat4") as recording:
+        for packet in recording:
+            ...
+
+A file is known by its first bytes, never by its name. Other packages add containers through the entry point group
+`dvs_run.formats`: each entry point names a Container.
+"""
+
+import importlib
+import importlib.metadata
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple, get_args
+
+from ..errors import RecordingError
+from ..events import SensorSize
+from . import sniff
+from .labels import GESTURES, labels_path, read_labels, write_labels
+from .recording import DEFECTS, Batch, OnError, Reading, ReadOptions, Recording, Source
+from .write import RecordingWriter
+
+__all__ = [
+    "CONTAINERS", "DEFECTS", "GESTURES", "Batch", "Container", "OnError", "ReadOptions", "Reading", "Recording",
+    "RecordingWriter", "Source", "labels_path", "open_recording", "open_writer", "read_labels", "write_labels",
+]  # fmt: skip
+
+
+class Container(NamedTuple):
+    """A row of the catalogue. Reader and writer are `module:name`, imported when used; a leading dot: in this package."""
+
+    name: str
+    what: str  # for people
+    recognises: Callable[[Path, bytes], bool]  # given the path and the first bytes of the file
+    reader: str  # (Path, ReadOptions) -> Source
+    writer: str = ""  # a RecordingWriter; "": cannot be written
+    suffixes: tuple[str, ...] = ()  # of the names for which this container is written
+
+
+CONTAINERS = (
+    Container(
+        "aedat4", "AEDAT 4 (DV)", sniff.is_aedat4, ".aedat4:open_aedat4", ".aedat4_writer:Aedat4Writer", (".aedat4",)
+    ),
+    Container("npy", "NumPy array", sniff.is_npy, ".npz:open_numpy"),
+    Container("npz", "NumPy arrays", sniff.is_npz, ".npz:open_numpy", ".npz:NpzWriter", (".npz",)),
+)
+
+
+def open_recording(
+    path: str | Path,
+    *,
+    sensor: SensorSize | None = None,
+    container: str | None = None,
+    layout: str | None = None,
+    stream_id: int | None = None,
+    time_unit: str | None = None,
+    packet_events: int = 8192,
+    packet_us: int | None = None,
+    on_error: OnError = "raise",
+) -> Recording:
+    """Open a recording of any container; RecordingError if it is none, or its header is damaged.
+
+    `sensor` and `layout` are needed only where the file does not say; `container` only for the few without a mark of
+    their own. ReadOptions explains the others.
+    """
+    path = Path(path)
+    if on_error not in get_args(OnError):
+        raise RecordingError(f"on_error is {on_error!r}, want one of {', '.join(get_args(OnError))}", path)
+    if packet_events < 1 or (packet_us is not None and packet_us < 1):
+        raise RecordingError(f"packets of {packet_events} events and {packet_us} µs; want at least 1", path)
+    options = ReadOptions(sensor, layout, stream_id, time_unit, packet_events, packet_us, on_error)
+    try:
+        start = sniff.first_bytes(path)
+        row = _named(container, path) if container else _recognised(path, start)
+        source: Source = _load(row.reader)(path, options)
+    except OSError as error:
+        raise RecordingError(f"{path}: cannot be opened: {error.strerror or error}", path) from error
+    return Recording(path, source, options, read_labels(path))
+
+
+def open_writer(
+    path: str | Path, sensor: SensorSize, compression: str | None = None, *, container: str | None = None
+) -> RecordingWriter:
+    """Begin a recording; its suffix says the container unless `container` does. An existing file is replaced."""
+    path = Path(path)
+    rows = [row for row in _catalogue() if row.writer]
+    if container is not None:
+        rows = [row for row in rows if row.name == container]
+        wanted = f"container {container!r}"
+    else:
+        rows = [row for row in rows if path.suffix.lower() in row.suffixes]
+        wanted = f"the suffix {path.suffix!r}"
+    if not rows:
+        known = ", ".join(
+            f"{row.name} ({', '.join(row.suffixes) or 'no suffix'})" for row in _catalogue() if row.writer
+        )
+        raise RecordingError(f"{path}: nothing writes {wanted}; can be written: {known}", path)
+    writer: RecordingWriter = _load(rows[0].writer)(path, sensor, compression)
+    return writer
+
+
+def _catalogue() -> list[Container]:
+    added = [_plugin(entry) for entry in importlib.metadata.entry_points(group="dvs_run.formats")]
+    return [*CONTAINERS, *added]
+
+
+def _plugin(entry: importlib.metadata.EntryPoint) -> Container:
+    row = entry.load()
+    if not isinstance(row, Container):
+        raise RecordingError(
+            f"entry point {entry.name} ({entry.value}) is a {type(row).__name__}, want a formats.Container"
+        )
+    return row
+
+
+def _named(name: str, path: Path) -> Container:
+    rows = {row.name: row for row in _catalogue()}
+    if name not in rows:
+        raise RecordingError(f"{path}: container {name!r} is unknown; known are {', '.join(rows)}", path)
+    return rows[name]
+
+
+def _recognised(path: Path, start: bytes) -> Container:
+    for row in _catalogue():
+        if row.recognises(path, start):
+            return row
+    raise RecordingError(
+        f"{path}: {sniff.what_else(start)}; read are {', '.join(row.what for row in CONTAINERS)}", path, 0
+    )
+
+
+def _load(where: str) -> Any:
+    module, name = where.split(":")
+    return getattr(importlib.import_module(module, __package__), name)

@@ -1,0 +1,37 @@
+"""Which sensor a recording is of, when its file does not say: the smallest known one that holds all of its events."""
+
+from pathlib import Path
+
+from ..errors import RecordingError
+from ..events import SensorSize
+from .recording import Reading, ReadOptions, Source, Stopped
+
+KNOWN = (  # the cameras whose recordings lack a size; from small to large
+    SensorSize(34, 34),  # N-MNIST
+    SensorSize(128, 128),  # DVS128
+    SensorSize(240, 180),  # DAVIS240, ATIS of N-Caltech101
+    SensorSize(346, 260),  # DAVIS346
+    SensorSize(640, 480),
+    SensorSize(1280, 720),
+)
+
+
+def sensor_of(source: Source, path: Path) -> SensorSize:
+    """Read `source` once, quickly and to its first fault, for the largest x and y."""
+    width = height = 0
+    try:
+        for batch in source.batches(Reading(path, ReadOptions(on_error="stop", packet_events=1 << 16))):
+            if len(batch.events):
+                width = max(width, int(batch.events["x"].max()) + 1)
+                height = max(height, int(batch.events["y"].max()) + 1)
+    except Stopped:
+        pass
+    for sensor in KNOWN:
+        if width <= sensor.width and height <= sensor.height:
+            return sensor
+    if max(width, height) > 8192:
+        raise RecordingError(
+            f"{path}: events reach x={width - 1}, y={height - 1}, beyond any known sensor; say which with `sensor`",
+            path,
+        )
+    return SensorSize(width, height)

@@ -1,0 +1,264 @@
+"""NumPy files: one structured array of events, or columns t, x, y, p; .npy or .npz, read piece by piece, never
+unpickled.
+
+Integer times are µs unless the file (an entry `time_unit`) or the caller says otherwise; times with a fraction have
+no unit to guess, so it must be said. A plain array of four columns needs `layout`, the order of its columns
+("txyp").
+"""
+
+import contextlib
+import tempfile
+import warnings
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from ..errors import RecordingError
+from ..events import EVENT_DTYPE, SensorSize
+from .extent import sensor_of
+from .recording import Batch, Reading, ReadOptions, Source
+from .write import RecordingWriter
+
+_NAMES = {  # column: the names under which others write it
+    "t": ("t", "ts", "time", "timestamp", "timestamps"),
+    "x": ("x", "xs"),
+    "y": ("y", "ys"),
+    "p": ("p", "ps", "on", "pol", "polarity", "polarities"),
+}
+_UNITS_US = {"s": 1e6, "ms": 1e3, "us": 1.0, "µs": 1.0, "ns": 1e-3}
+_LARGEST_ITEM = 256  # bytes of a row; beyond this it is no event
+_TEXTS = ("time_unit",)
+
+
+class _Rows:
+    """The rows of one array in a file, read in order. A header that claims more than there is costs nothing."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # numpy warns about headers of Python 2
+            version = np.lib.format.read_magic(file)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            self.shape, fortran, self.dtype = read(file)
+        if self.dtype.hasobject:
+            raise ValueError("holds Python objects, which are never unpickled; save numbers")
+        if fortran and len(self.shape) > 1 and min(self.shape) > 1:
+            raise ValueError("is stored column by column; save np.ascontiguousarray of it")
+        if self.dtype.itemsize > _LARGEST_ITEM or len(self.shape) > 2 or (len(self.shape) == 2 and self.shape[1] != 4):
+            raise ValueError(f"has shape {self.shape} and dtype {self.dtype}, want one event a row")
+        self._file = file
+        self._row = self.dtype.itemsize * (4 if len(self.shape) == 2 else 1)
+        self._left = self.shape[0] if self.shape else 1
+
+    def read(self, count: int) -> np.ndarray:
+        """The next rows, at most `count`; none at the end. EOFError carries the last whole rows if the file ends
+        early.
+        """
+        want = min(count, self._left)
+        data = b""
+        while len(data) < want * self._row:
+            more = self._file.read(want * self._row - len(data))
+            if not more:
+                break
+            data += more
+        rows = np.frombuffer(data[: len(data) // self._row * self._row], self.dtype)
+        if self._row != self.dtype.itemsize:
+            rows = rows.reshape(-1, 4)
+        self._left -= want
+        if len(rows) < want:
+            raise EOFError(rows)
+        return rows
+
+
+class NumpyFile(Source):
+    """One .npy or .npz file of events."""
+
+    def __init__(self, path: Path, options: ReadOptions) -> None:
+        self._path, self._layout = path, options.layout
+        with open(path, "rb") as file:
+            self.container = "npy" if file.read(1) == b"\x93" else "npz"
+        with self._damage(), self._open() as (columns, extras, _):
+            unit = options.time_unit or extras.get("time_unit")
+            self._check(columns, unit)
+            self._unit_us = _UNITS_US[unit or "us"]
+            width, height = extras.get("width"), extras.get("height")
+        stated = SensorSize(int(width), int(height)) if width and height else None
+        self.details = {"time unit": unit or "us, assumed"}
+        if stated is None and options.sensor is None:
+            self.details["sensor"] = "not stated; the smallest known one that holds all events"
+        self.sensor = options.sensor or stated or sensor_of(self, path)
+
+    @property
+    def codec(self) -> str:  # type: ignore[override]
+        if self.container == "npy":
+            return "none"
+        with self._damage(), zipfile.ZipFile(self._path) as archive:
+            return "none" if all(not entry.compress_type for entry in archive.infolist()) else "deflate"
+
+    def batches(self, reading: Reading) -> Iterator[Batch]:
+        count = reading.options.packet_events
+        with contextlib.ExitStack() as stack:
+            with self._damage():
+                columns, _, file = stack.enter_context(self._open())
+            while True:
+                ended = fault = ""
+                byte_offset = file.tell()
+                try:
+                    rows, ended = _read_all(columns, count)
+                    events, fault = self._events(rows)
+                except Exception as error:  # the zip reader's many ways to say that the file is damaged
+                    events, fault = np.empty(0, EVENT_DTYPE), f"damaged: {error or type(error).__name__}"
+                if len(events):
+                    yield Batch(events, byte_offset)
+                if fault or ended:
+                    reading.report(fault or ended, byte_offset)
+                if not len(events):
+                    return
+
+    @contextlib.contextmanager
+    def _open(self) -> Iterator[tuple[dict[str, _Rows], dict[str, Any], IO[bytes]]]:
+        """The columns by name (or one array under ""), what else the file states, and the file itself."""
+        with contextlib.ExitStack() as stack:
+            file = stack.enter_context(open(self._path, "rb"))
+            if self.container == "npy":
+                yield {"": _Rows(file)}, {}, file
+                return
+            archive = stack.enter_context(zipfile.ZipFile(file))
+            names = {name.removesuffix(".npy"): name for name in archive.namelist() if name.endswith(".npy")}
+            columns = {}
+            if "events" in names:
+                columns[""] = _Rows(stack.enter_context(archive.open(names["events"])))
+            else:
+                for column, aliases in _NAMES.items():
+                    found = next((alias for alias in aliases if alias in names), None)
+                    if found is None:
+                        raise ValueError(
+                            f"has no array `events` and no column {column!r}; it holds {', '.join(names) or 'nothing'}"
+                        )
+                    columns[column] = _Rows(stack.enter_context(archive.open(names[found])))
+            yield columns, _extras(archive, names), file
+
+    def _check(self, columns: dict[str, _Rows], unit: str | None) -> None:
+        lengths = {rows.shape[0] if rows.shape else -1 for rows in columns.values()}
+        if len(lengths) != 1 or min(lengths) < 0:
+            raise ValueError(f"has columns of different lengths: {sorted(lengths)}")
+        if unit is not None and unit not in _UNITS_US:
+            raise ValueError(f"has the time unit {unit!r}, want one of {', '.join(_UNITS_US)}")
+        whole = columns.get("")
+        if whole is not None and len(whole.shape) == 2 and sorted(self._layout or "") != sorted("txyp"):
+            raise ValueError("is a plain array of four columns; say their order with `layout`, for instance 'txyp'")
+        sample = self._columns({name: np.zeros((1, 4)[: len(r.shape)], r.dtype) for name, r in columns.items()})
+        for name, column in sample.items():
+            if column.dtype.kind not in "biuf":
+                raise ValueError(f"has a column {name!r} of dtype {column.dtype}, want numbers")
+        if sample["t"].dtype.kind == "f" and unit is None:
+            raise ValueError("has times with a fraction and says no unit; say it with `time_unit`: s, ms, us or ns")
+
+    def _columns(self, rows: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        whole = rows.get("")
+        if whole is None:
+            return rows
+        if whole.ndim == 2:
+            return {name: whole[:, (self._layout or "txyp").index(name)] for name in "txyp"}
+        fields: Any = whole.dtype.fields or {}
+        found = {name: next((alias for alias in aliases if alias in fields), None) for name, aliases in _NAMES.items()}
+        missing = [name for name, alias in found.items() if alias is None]
+        if missing:
+            raise ValueError(f"has fields {', '.join(fields) or '(none)'}; there is none for {', '.join(missing)}")
+        return {name: whole[alias] for name, alias in found.items() if alias is not None}
+
+    def _events(self, rows: dict[str, np.ndarray]) -> tuple[np.ndarray, str]:
+        """Rows as EVENT_DTYPE up to the first impossible value, and what that is ("": none)."""
+        columns = self._columns(rows)
+        bad = np.zeros(len(columns["t"]), bool)
+        for column in columns.values():
+            if column.dtype.kind == "f":
+                bad |= ~(np.abs(column) < 2.0**53)
+        polarity = columns["p"]
+        if polarity.dtype.kind != "b":
+            bad |= ~((polarity == 0) | (polarity == 1) | (polarity == -1))
+        good = int(np.argmax(bad)) if bad.any() else len(bad)
+        events = np.empty(good, EVENT_DTYPE)
+        times = columns["t"][:good]
+        events["t"] = times if self._unit_us == 1 and times.dtype.kind != "f" else np.rint(times * self._unit_us)
+        for name in ("x", "y"):
+            column = columns[name][:good]
+            events[name] = np.where((column >= 0) & (column < 65_535), column, 65_535)
+        events["p"] = polarity[:good] > 0
+        if good == len(bad):
+            return events, ""
+        values = ", ".join(f"{name}={columns[name][good]}" for name in "txyp")
+        return events, f"row with {values}: want whole numbers, and p of 0 or 1 (or -1 and 1)"
+
+    @contextlib.contextmanager
+    def _damage(self) -> Iterator[None]:
+        try:
+            yield
+        except (RecordingError, OSError):
+            raise
+        except Exception as error:  # numpy's and zipfile's many ways to say that the file is damaged
+            raise RecordingError(f"{self._path}: {error or type(error).__name__}", self._path, 0) from None
+
+
+def _read_all(columns: dict[str, _Rows], count: int) -> tuple[dict[str, np.ndarray], str]:
+    """The next rows of every column, cut to the shortest, and what is wrong if one ended early ("": nothing)."""
+    rows, ended = {}, ""
+    for name, column in columns.items():
+        try:
+            rows[name] = column.read(count)
+        except EOFError as early:
+            rows[name], ended = early.args[0], f"the array {name or 'events'!r} ends before its last row"
+    shortest = min(len(part) for part in rows.values())
+    return {name: part[:shortest] for name, part in rows.items()}, ended
+
+
+def _extras(archive: zipfile.ZipFile, names: dict[str, str]) -> dict[str, Any]:
+    """Sensor size and time unit, where the file states them."""
+    found: dict[str, Any] = {}
+    for name in ("sensor", "width", "height", *_TEXTS):
+        if name not in names or archive.getinfo(names[name]).file_size > 4096:
+            continue
+        with archive.open(names[name]) as file:
+            value = np.lib.format.read_array(file, allow_pickle=False)
+        if name == "sensor" and value.shape == (2,):
+            found["width"], found["height"] = int(value[0]), int(value[1])
+        elif value.shape == ():
+            found[name] = str(value) if name in _TEXTS else int(value)
+    return found
+
+
+class NpzWriter(RecordingWriter):
+    """A .npz with `events` (structured), `sensor` and `time_unit`. It becomes readable only when it is closed."""
+
+    codecs = ("deflate", "none")
+
+    def _begin(self) -> None:
+        self._rows = tempfile.TemporaryFile(dir=self.path.parent)  # noqa: SIM115  closed by _finish
+        # A zip needs the number of rows before the first; memory stays flat whatever the length.
+
+    def _write(self, events: np.ndarray) -> None:
+        self._rows.write(events.tobytes())
+
+    def _finish(self) -> None:
+        method = zipfile.ZIP_DEFLATED if self.compression == "deflate" else zipfile.ZIP_STORED
+        with self._rows, zipfile.ZipFile(self._file, "w") as archive:
+            self._rows.seek(0)
+            for name, array in (
+                ("sensor", np.array([self.sensor.width, self.sensor.height])),
+                ("time_unit", np.array("us")),
+            ):
+                with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w") as entry:
+                    np.lib.format.write_array(entry, array, allow_pickle=False)
+            info = zipfile.ZipInfo("events.npy")
+            info.compress_type = method
+            with archive.open(info, "w", force_zip64=True) as entry:
+                shape = {"descr": EVENT_DTYPE.descr, "fortran_order": False, "shape": (self.events_written,)}
+                np.lib.format.write_array_header_1_0(entry, shape)
+                while block := self._rows.read(1 << 20):
+                    entry.write(block)
+
+
+def open_numpy(path: Path, options: ReadOptions) -> Source:
+    return NumpyFile(path, options)

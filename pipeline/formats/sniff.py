@@ -1,0 +1,77 @@
+"""Know a file by its first bytes, and name those kinds of file that hold no events that we read."""
+
+import stat
+from pathlib import Path
+
+from ..errors import RecordingError
+
+START = 4096  # so many first bytes are looked at
+
+_OTHERS = (  # (at, mark, what it is)
+    (0, b"% ", "a Prophesee RAW (EVT2, EVT3) or DAT recording, not supported yet"),
+    (0, b"Event Stream", "an Event Stream (.es) recording, not supported yet"),
+    (0, b"#ROSBAG V", "a ROS 1 bag, not supported yet"),
+    (0, b"\x89MCAP", "a ROS 2 bag (MCAP), not supported yet"),
+    (0, b"SQLite format 3", "an SQLite file (ROS 2 bags are), not supported"),
+    (0, b"\x89HDF\r\n\x1a\n", "an HDF5 file, not supported yet"),
+    (0, b"#!AER-DAT", "an AEDAT file of a version that is not supported"),
+    (0, b"\x89PNG", "a PNG image, not event data"),
+    (0, b"\xff\xd8\xff", "a JPEG image, not event data"),
+    (0, b"GIF8", "a GIF image, not event data"),
+    (4, b"ftyp", "an MP4 or QuickTime video, not event data (`dvs simulate` makes events from images)"),
+    (0, b"\x1aE\xdf\xa3", "a Matroska or WebM video, not event data"),
+    (0, b"RIFF", "a RIFF file (AVI, WAV, WebP), not event data"),
+    (0, b"MATLAB 5", "a MATLAB file, not supported"),
+    (0, b"\x1f\x8b", "compressed with gzip; unpack it first"),
+    (0, b"\xfd7zXZ", "compressed with xz; unpack it first"),
+    (0, b"BZh", "compressed with bzip2; unpack it first"),
+    (0, b"\x28\xb5\x2f\xfd", "compressed with zstd; unpack it first"),
+    (0, b"7z\xbc\xaf", "a 7z archive; unpack it first"),
+    (257, b"ustar", "a tar archive; unpack it first"),
+    (0, b"%PDF", "a PDF document, not event data"),
+    (0, b"\x7fELF", "a program, not event data"),
+    (0, b"\x80\x04\x95", "a Python pickle, which is never loaded"),
+    (0, b"\x80\x05\x95", "a Python pickle, which is never loaded"),
+    (0, b"\x00\x00\x08\x03", "an IDX file of images (MNIST), not event data"),
+    (0, b"\x00\x00\x08\x01", "an IDX file of labels (MNIST), not event data"),
+)
+
+
+def first_bytes(path: Path) -> bytes:
+    """The beginning of a file, or a RecordingError that says why there is none."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        raise RecordingError(f"{path}: there is no such file", path) from None
+    if stat.S_ISDIR(mode):
+        raise RecordingError(f"{path}: is a folder, want a file", path)
+    if not stat.S_ISREG(mode):  # a pipe would block for ever
+        raise RecordingError(f"{path}: is a pipe or a device, want a file", path)
+    with open(path, "rb") as file:
+        start = file.read(START)
+    if not start:
+        raise RecordingError(f"{path}: the file is empty", path, 0)
+    return start
+
+
+def what_else(start: bytes) -> str:
+    """What a file that no reader recognises seems to be."""
+    for at, mark, what in _OTHERS:
+        if start[at : at + len(mark)] == mark:
+            return what
+    text = start[:512]
+    if not any(byte < 9 or 13 < byte < 32 for byte in text):
+        return "looks like text (CSV?), not supported yet"
+    return f"is not a recording of a known kind (it begins with {text[:8].hex(' ')})"
+
+
+def is_aedat4(path: Path, start: bytes) -> bool:
+    return start.startswith(b"#!AER-DAT4")
+
+
+def is_npy(path: Path, start: bytes) -> bool:
+    return start.startswith(b"\x93NUMPY")
+
+
+def is_npz(path: Path, start: bytes) -> bool:
+    return start.startswith((b"PK\x03\x04", b"PK\x05\x06"))
