@@ -5,9 +5,10 @@ from types import MappingProxyType
 import numpy as np
 
 from ..errors import NetworkError
-from ..network import Network
+from ..network import Delay, Network
 from ..stream import BinnedSlice, Classification, CurrentSlice
 from . import kernels
+from .delays import DelayLine
 from .plan import INPUT_LIMIT, make_plan
 
 
@@ -68,6 +69,8 @@ class Engine:
         self._evidence[:] = 0
         self._cursor[:] = 0
         self._n_spikes[:] = 0
+        if self._delays is not None:
+            self._delays.reset()
         self._origin_us = self._reached_us = None
         self._state_window = 0
         self._seen = 0
@@ -79,7 +82,8 @@ class Engine:
         one = np.zeros(1, np.int32)
         self.reset()
         self.step(BinnedSlice(0, length, one, one + 1))
-        self.step(CurrentSlice(length, 2 * length, np.ones(self.network.input_shape, np.float32)))
+        if self._delays is None:
+            self.step(CurrentSlice(length, 2 * length, np.ones(self.network.input_shape, np.float32)))
         self.state()
         self.reset()
         self._synops[:], self.clamped, self._total_synops = counters, clamped, int(counters.sum())
@@ -139,6 +143,10 @@ class Engine:
         self._n_spikes = np.zeros(len(size), np.int64)
         self._synops = np.zeros(len(size) - 1, np.int64)
         self._cells, self._counts = np.zeros((2, int(np.prod(self.network.input_shape))), np.int32)
+        first = self.network.layers[0]
+        self._delays = (
+            DelayLine(first, self.network.input_shape, self.timestep_us) if isinstance(first, Delay) else None
+        )
         self._gain, self._evidence = np.zeros((2, outputs), np.int64)
         slots = 1
         if self.network.readout.window_us is not None:
@@ -195,17 +203,21 @@ class Engine:
                 f"a slice lists {n} cells and {len(piece.counts)} counts, the input has {len(self._cells)} cells; "
                 "list each cell once"
             )
-        self._cells[:n], self._counts[:n] = piece.cells, piece.counts
-        bad = kernels.load_input(
-            self._cells[:n], self._counts[:n], self._plan.max_count, self._plan.stages, self._spikes, self._n_spikes
-        )
+        if self._delays is not None:
+            cells, counts = self._delays.push(piece)
+        else:
+            self._cells[:n], self._counts[:n] = piece.cells, piece.counts
+            cells, counts = self._cells[:n], self._counts[:n]
+        bad = kernels.load_input(cells, counts, self._plan.max_count, self._plan.stages, self._spikes, self._n_spikes)
         if bad >= 0:
             raise NetworkError(
-                f"cell {bad} of a slice has index {piece.cells[bad]} and count {piece.counts[bad]}; want 0 <= index < "
+                f"cell {bad} of a slice has index {cells[bad]} and count {counts[bad]}; want 0 <= index < "
                 f"{len(self._cells)} (input {self.network.input_shape}) and 1 <= count <= {self._plan.max_count}"
             )
 
     def _load_current(self, piece: CurrentSlice, step: int) -> None:
+        if self._delays is not None:
+            raise NetworkError("this network delays its input, which is defined for events only; give it BinnedSlices")
         if self._drive_values is None or not np.array_equal(self._drive_values, piece.values):
             self._compute_drive(piece.values)
         self._n_spikes[0] = 0

@@ -228,7 +228,7 @@ def _scatter(step, edge, stages, weights, v, bias, mark, updated, touched, n_tou
     return n_touched, added
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def _add(v, start, weights, row, n, times):
     """v[start : start + n] += times * weights[row : row + n]: the innermost loop of all."""
     base, tap = np.uint64(start), np.uint64(row)
@@ -300,7 +300,7 @@ def _wake(step, stage, s, v, bias, mark, updated, due, touched, carry, n_carry):
     return n
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def _bring_up_to(step, q, stage, v, bias, updated):
     """v <- max(-limit, v + bias * silent steps): what as many steps without input would have done one by one."""
     p = stage["first_pixel"] + q

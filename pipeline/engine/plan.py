@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import NetworkError
-from ..network import IF, Conv2d, Linear, Network, SumPool2d
+from ..network import IF, Conv2d, Delay, Linear, Network, SumPool2d
 
 WEIGHT_MAX = 32_767  # int16
 THRESHOLD_MAX = 1 << 20  # so that a membrane has room for at least 1,024 thresholds either way
@@ -94,7 +94,7 @@ def make_plan(network: Network, bias_scale: float = 1.0) -> Plan:
     drafts = _collect(network)
     stages = np.zeros(len(drafts) + 1, STAGE_DTYPE)
     edges = np.zeros(len(drafts), EDGE_DTYPE)
-    channels, height, width = network.input_shape
+    channels, height, width = weighted_input_shape(network)
     zeros = np.zeros(channels)
     weights, constants, units, rounding = [], [(zeros, zeros, zeros)], [1.0], [0.0]
     stages[0]["height"], stages[0]["width"], stages[0]["channels"] = height, width, channels
@@ -133,6 +133,12 @@ def make_plan(network: Network, bias_scale: float = 1.0) -> Plan:
     )
 
 
+def weighted_input_shape(network: Network) -> tuple[int, int, int]:
+    """Shape of what the first weights see: the input, or what a Delay makes of it."""
+    first = network.layers[0]
+    return network.shapes()[first.name if isinstance(first, Delay) else "input"]
+
+
 def _collect(network: Network) -> list[_Stage]:
     """Group the layers into stages: [pools] weights [pools] [IF]."""
     shapes = network.shapes()
@@ -142,6 +148,8 @@ def _collect(network: Network) -> list[_Stage]:
     for position, layer in enumerate(network.layers):
         if layer.inputs != (network.layers[position - 1].name if position else "input",):
             raise NetworkError(f"layer {layer.name!r} is fed by {layer.inputs}; this version runs plain chains only")
+        if isinstance(layer, Delay):
+            continue  # delays.py does its work, before the kernels see a slice
         if isinstance(layer, SumPool2d):
             if not open_stage:
                 pools.append(layer)
