@@ -1,5 +1,6 @@
 """The engine equals its clocked twin exactly: spikes, potentials, scores and synaptic operations."""
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -255,6 +256,7 @@ def test_layers_that_the_engine_cannot_run_are_refused_by_name():
         Engine(Network(twice, (2, 2, 2), ("x", "y"), Readout("membrane")))
 
 
+@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is compiled with NUMBA_DISABLE_JIT")
 def test_received_arrays_do_not_make_the_kernels_compile_again():
     from dvs_run.pipeline.engine import kernels
 
