@@ -79,6 +79,17 @@ class SumPool2d(Layer):
 
 
 @dataclass(frozen=True)
+class Delay(Layer):
+    """The input beside earlier copies of itself: channel group k holds what came delays_us[k] earlier.
+
+    Only right behind the input. Within one short window ON and OFF edges do not tell which way something moves (a
+    bright limb going right leaves the trace of a dark one going left); two moments side by side do.
+    """
+
+    delays_us: tuple[int, ...]  # rising, each a multiple of the timestep; (0, 60_000): now, and 60 ms ago
+
+
+@dataclass(frozen=True)
 class IF(Layer):
     """Integrate-and-fire neurons on the output of one Conv2d or Linear."""
 
@@ -87,7 +98,7 @@ class IF(Layer):
     reset: Literal["subtract", "zero"] = "subtract"
 
 
-LAYER_TYPES: dict[str, type[Layer]] = {cls.__name__: cls for cls in (Conv2d, Linear, SumPool2d, IF)}
+LAYER_TYPES: dict[str, type[Layer]] = {cls.__name__: cls for cls in (Delay, Conv2d, Linear, SumPool2d, IF)}
 
 
 @dataclass(frozen=True)
@@ -251,6 +262,16 @@ def _output_shape(layer: Layer, shape: tuple[int, int, int]) -> tuple[int, int, 
             (height - layer.kernel[0]) // layer.stride[0] + 1,
             (width - layer.kernel[1]) // layer.stride[1] + 1,
         )
+    if isinstance(layer, Delay):
+        delays = layer.delays_us
+        if layer.inputs != ("input",):
+            raise NetworkError(
+                f"layer {layer.name!r}: a Delay stands right behind the input, not behind {layer.inputs}"
+            )
+        whole = bool(delays) and all(isinstance(delay, int) for delay in delays)
+        if not whole or min(delays) < 0 or list(delays) != sorted(set(delays)):
+            raise NetworkError(f"layer {layer.name!r} has delays {delays}, want rising whole µs of at least 0")
+        return (channels * len(delays), height, width)
     if isinstance(layer, IF):
         for what in ("threshold", "v_init"):
             array = getattr(layer, what)

@@ -6,7 +6,7 @@ measured against the CNN (report.py), or the conversion raises ConversionError a
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ConversionError
-from ..network import Network, Readout
+from ..network import Delay, Network, Readout
 from .chain import Chain
 from .graph import import_chain
 from .normalize import Normalization, Scale, build_network, measure_scales
@@ -41,6 +41,7 @@ def convert(
     per: Literal["layer", "channel"] = "layer",
     timestep_us: int | None = None,
     state_window_us: int | None = None,
+    delays_us: Sequence[int] = (),
     readout: Readout | None = None,
     reset: Literal["subtract", "zero"] = "subtract",
     v_init: float = 0.5,
@@ -57,6 +58,8 @@ def convert(
     per              one scale a layer, or one a channel (raises the rates of weak channels, and the SynOps)
     timestep_us      length of the slices that the CNN's inputs are the mean of; None for images
     state_window_us  hidden neurons start afresh every so many µs of a stream; None: never
+    delays_us        the CNN's channels are the camera's as they were so many µs ago, group by group, e.g. (0, 60_000):
+                     the network delays its input itself
     readout          Readout("membrane") by default: the last layer integrates; Readout("count") puts an IF behind it
     v_init           membrane potential at the start, as a share of the threshold
     input_scale      spikes (or current) per timestep that stand for an input value of 1; what a Poisson encoder of
@@ -100,7 +103,18 @@ def convert(
             f"the spiking network is {report.output_error:.0%} off the CNN after {check_timesteps} timesteps, want "
             f"at most {max_error:.0%}: {report.verdict} (max_error=None converts all the same)"
         )
-    return Conversion(network, report)
+    return Conversion(with_delays(network, delays_us) if delays_us else network, report)
+
+
+def with_delays(network: Network, delays_us: Sequence[int]) -> Network:
+    """The same network behind a Delay: its input channels become groups, each the stream's channels at one delay."""
+    channels, height, width = network.input_shape
+    if channels % len(delays_us):
+        raise ConversionError(f"{len(delays_us)} delays do not divide the CNN's {channels} input channels into groups")
+    delay = Delay("delay", ("input",), tuple(delays_us))
+    first = replace(network.layers[0], inputs=(delay.name,))
+    layers = (delay, first, *network.layers[1:])
+    return replace(network, layers=layers, input_shape=(channels // len(delays_us), height, width))
 
 
 def _check_settings(

@@ -20,7 +20,6 @@ from .windows import RecordingSet, join, pack
 
 SET_VERSION = 1  # raise it when the simulator changes what the same settings give
 
-SACCADES_US = 300_000  # three saccades of 100 ms
 PART, SACCADES_PART = 5, 1_000  # recordings (a class) that are simulated and kept together
 
 Say = Callable[[str], None]
@@ -77,7 +76,7 @@ def _split(data: RecordingSet, share: float) -> tuple[RecordingSet, RecordingSet
 
 
 def _saccades(data: Saccades, part: str, say: Say) -> RecordingSet:
-    from ..simulate import simulate_saccade
+    from ..simulate.saccade import DURATION_US, SENSOR, simulate_saccade
 
     images, targets = read_images(data.images), read_labels(data.labels)
     start = data.first if part == "training" else data.first + data.count
@@ -87,14 +86,14 @@ def _saccades(data: Saccades, part: str, say: Say) -> RecordingSet:
 
     def make(first: int, stop: int) -> Iterator[Made]:
         for index in range(first, stop):
-            yield simulate_saccade(images[index, 0], data.seed + index), SACCADES_US, int(targets[index])
+            yield simulate_saccade(255 * images[index, 0], data.seed + index), DURATION_US, int(targets[index])
 
     names = [str(digit) for digit in range(int(targets.max()) + 1)]
     parts = []
     for first in range(start, stop, SACCADES_PART):
         numbers = (first, min(first + SACCADES_PART, stop))
         recipe = {"kind": "saccades", "images": data.images.name, "numbers": numbers, "seed": data.seed}
-        parts.append(_cached(data.cache, recipe, partial(make, *numbers), names, SensorSize(34, 34), say))
+        parts.append(_cached(data.cache, recipe, partial(make, *numbers), names, SENSOR, say))
     return join(parts)
 
 
