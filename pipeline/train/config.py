@@ -75,17 +75,25 @@ class Windows(_Strict):
     slices: int = Field(ge=1)  # timesteps of a full window, the one that validation uses
     min_slices: int | None = Field(None, ge=1)  # random windows have at least so many; None: always full
     per_recording: int = Field(1, ge=1)  # random windows whose logits are averaged before the loss
+    delays_us: list[Annotated[int, Field(ge=0)]] = Field(
+        [0], min_length=1
+    )  # the CNN also sees the window so much earlier
     evidence: bool = False  # a recording is judged by the sum over its windows, and the network starts anew in each
 
     @model_validator(mode="after")
     def _ordered(self) -> "Windows":
         if self.min_slices is not None and self.min_slices > self.slices:
             raise ValueError(f"min_slices is {self.min_slices}, want at most slices ({self.slices})")
+        if self.delays_us != sorted(set(self.delays_us)) or any(delay % self.timestep_us for delay in self.delays_us):
+            raise ValueError(
+                f"delays_us is {self.delays_us}, want rising multiples of timestep_us ({self.timestep_us})"
+            )
         return self
 
     @property
     def plan(self) -> WindowPlan:
-        return WindowPlan(self.timestep_us, self.slices, self.min_slices or self.slices, self.per_recording)
+        least = self.min_slices or self.slices
+        return WindowPlan(self.timestep_us, self.slices, least, self.per_recording, tuple(self.delays_us))
 
 
 class Augment(_Strict):

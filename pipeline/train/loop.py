@@ -8,6 +8,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +134,7 @@ class Trainer:
         windows, training = self.settings.windows, self.settings.training
         rng = np.random.default_rng([training.seed, 1 << 32])
         chosen = rng.choice(len(self.train_set), min(training.calibration, len(self.train_set)), replace=False)
-        plain = windows.plan.__class__(windows.timestep_us, windows.slices, windows.slices)
+        plain = replace(windows.plan, min_slices=windows.slices, per_recording=1)
         frames, _ = random_batch(self.train_set, chosen, plain, self.settings.augment.augmentation, rng)
         save_checkpoint(
             self.settings.out,
@@ -143,6 +144,7 @@ class Trainer:
                 "labels": self.train_set.labels,
                 "timestep_us": windows.timestep_us,
                 "state_window_us": windows.plan.window_us if windows.evidence else None,
+                "delays_us": windows.delays_us,
                 "calibration": torch.from_numpy(frames[:, 0]).half(),
                 "accuracy": {"validation": reached.share, "n": reached.n},
                 "epoch": self.epoch,
@@ -180,10 +182,11 @@ class Trainer:
 def _start_model(settings: EventTraining, train_set: RecordingSet) -> nn.Sequential:
     model = build_model(settings.model)
     sensor = train_set.sensor
-    if list(settings.model["input"]) != [2, sensor.height, sensor.width]:
+    wanted = [2 * len(settings.windows.delays_us), sensor.height, sensor.width]
+    if list(settings.model["input"]) != wanted:
         raise NetworkError(
-            f"the model's input is {settings.model['input']}, but the recordings are [2, {sensor.height}, "
-            f"{sensor.width}] (polarity, height, width)"
+            f"the model's input is {settings.model['input']}, but the recordings give {wanted} "
+            "(2 polarities for each delay, height, width)"
         )
     outputs = copy.deepcopy(model).eval()(torch.zeros(1, *settings.model["input"])).numel()
     if outputs != len(train_set.labels):

@@ -104,6 +104,7 @@ class WindowPlan:
     slices: int  # timesteps of a full window
     min_slices: int  # random windows have min_slices to slices timesteps
     per_recording: int = 1  # windows of one recording whose logits are averaged before the loss
+    delays_us: tuple[int, ...] = (0,)  # the CNN sees each window beside the windows so much earlier (network.Delay)
 
     @property
     def window_us(self) -> int:
@@ -132,10 +133,14 @@ def random_batch(
     augmentation: Augmentation,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Frames float32 (recording, window, polarity, height, width) of random windows, and targets int64 (recording,)."""
+    """Frames float32 (recording, window, channel, height, width) of random windows, and targets int64 (recording,).
+
+    The channels are the polarities, once for each delay; before its beginning a recording is silent.
+    """
     swapped = mirrored_labels(data.labels, augmentation.flip_labels)
     sensor = data.sensor
-    frames = np.empty((len(indices), plan.per_recording, 2, sensor.height, sensor.width), np.float32)
+    groups = len(plan.delays_us)
+    frames = np.empty((len(indices), plan.per_recording, groups, 2, sensor.height, sensor.width), np.float32)
     targets = data.targets[indices].copy()
     for row, index in enumerate(indices):
         transform = draw(augmentation, sensor, rng)
@@ -144,17 +149,27 @@ def random_batch(
             targets[row] = swapped[targets[row]]
         windows = random_windows(recording, int(data.durations_us[index]), transform, plan, rng)
         for column, (start, stop, slices) in enumerate(windows):
-            events = transform.apply(cut(recording, start, stop), sensor, slices * plan.timestep_us, rng)
-            frames[row, column] = mean_count_frame(events, sensor, slices)
-    return frames, targets
+            for group, delay in enumerate(plan.delays_us):
+                earlier = delay * transform.speed
+                events = cut(recording, start - earlier, stop - earlier)
+                events = transform.apply(events, sensor, slices * plan.timestep_us, rng)
+                frames[row, column, group] = mean_count_frame(events, sensor, slices)
+    return frames.reshape(*frames.shape[:2], 2 * groups, sensor.height, sensor.width), targets
 
 
 def whole_recording(data: RecordingSet, index: int, plan: WindowPlan, t_start_us: int = 0) -> np.ndarray:
-    """The consecutive full windows of one recording from t_start_us on, float32 (window, polarity, height, width).
+    """The consecutive full windows of one recording from t_start_us on, float32 (window, channel, height, width).
 
-    A recording shorter than one window gives one: what there is, over the full number of slices.
+    Nothing before t_start_us is seen. A recording shorter than one window gives one: what there is, over the full
+    number of slices.
     """
     recording = data.recording(index)
+    recording = recording[np.searchsorted(recording["t"], t_start_us) :]
     count = max(int(data.durations_us[index] - t_start_us) // plan.window_us, 1)
     starts = t_start_us + plan.window_us * np.arange(count)
-    return np.stack([mean_count_frame(cut(recording, t, t + plan.window_us), data.sensor, plan.slices) for t in starts])
+    frames = [
+        mean_count_frame(cut(recording, t - delay, t - delay + plan.window_us), data.sensor, plan.slices)
+        for t in starts
+        for delay in plan.delays_us
+    ]
+    return np.stack(frames).reshape(count, 2 * len(plan.delays_us), data.sensor.height, data.sensor.width)

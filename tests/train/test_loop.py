@@ -96,7 +96,7 @@ def test_training_starts_from_the_weights_of_a_checkpoint(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"input": [2, 8, 9]}, r"input is \[2, 8, 9\], but the recordings are \[2, 8, 8\]"),
+        ({"input": [2, 8, 9]}, r"input is \[2, 8, 9\], but the recordings give \[2, 8, 8\]"),
         ({"layers": [{"linear": 3}]}, "3 outputs, but the recordings have 2 labels"),
     ],
 )
