@@ -6,7 +6,7 @@ from .moves import LEFT, RIGHT, Motion
 from .people import Person, Place
 from .raster import ALBEDO, COLUMNS, CONTRAST, PHASE, R0, R1, STRIPES, X0, X1, Y0, Y1
 
-_FIELD_M = 1.55  # width of the picture at a distance of _NOMINAL_M
+_FIELD_M = 1.5  # width of the picture at a distance of _NOMINAL_M
 _NOMINAL_M = 1.8
 
 
@@ -64,39 +64,42 @@ def _fixed(motion: Motion, who: Person, right: float, up: float, forward: float)
 
 
 def _trunk(shapes: _Shapes, motion: Motion, who: Person) -> None:
-    cloth = (who.stripes_per_m * 0.5, who.stripe_contrast)
-    half, chest = who.shoulder_m, who.trunk_m
-    at = lambda right, up, forward=-0.12: _fixed(motion, who, right, up, forward)  # noqa: E731
-    hips = at(0, -0.62, -0.14)
-    shapes.add(at(-0.09, -0.62, -0.2), at(-0.1, -1.0, -0.2), 0.1, 0.09, who.trousers)
-    shapes.add(at(0.09, -0.62, -0.2), at(0.1, -1.0, -0.2), 0.1, 0.09, who.trousers)
-    shapes.add(at(0, -chest * 0.8), hips, chest, chest * 0.92, who.shirt, *cloth)
-    shapes.add(at(-half + 0.01, -0.02, -0.1), at(half - 0.01, -0.02, -0.1), who.limb_m, who.limb_m, who.shirt, 3, 0.05)
-    shapes.add(at(0, 0, -0.1), at(0, who.neck_m, -0.09), 0.05, 0.048, 0.85 * who.skin)
-    nod = np.zeros((len(motion.sway), 3))
+    cloth = who.shirt, who.stripes_per_m * 0.75, who.stripe_contrast
+    half, thick = who.shoulder_m, 0.55 * who.trunk_m
+    belt = -0.52
+
+    def at(right: float, up: float, forward: float) -> np.ndarray:
+        return _fixed(motion, who, right, up, forward)
+
+    for side in (-1, 1):  # legs, then the trunk in three columns: flat in front, round at the flanks
+        shapes.add(at(0.1 * side, belt - 0.05, -0.25), at(0.11 * side, -1.1, -0.25), 0.105, 0.09, who.trousers)
+        flank = side * (who.trunk_m - thick)
+        shapes.add(at(1.1 * flank, -thick, -0.15), at(flank, belt - 0.06, -0.16), thick, thick, *cloth)
+    shapes.add(at(0, -thick, -0.13), at(0, belt - 0.06, -0.14), 1.05 * thick, 1.05 * thick, *cloth)
+    shapes.add(at(-half, -0.02, -0.1), at(half, -0.02, -0.1), who.limb_m, who.limb_m, who.shirt, 3, 0.05)
+    shapes.add(at(0, 0, -0.1), at(0, who.neck_m, -0.09), 0.055, 0.048, 0.85 * who.skin)
+    _head(shapes, at(0, who.neck_m, -0.06), motion, who)
+
+
+def _head(shapes: _Shapes, chin: np.ndarray, motion: Motion, who: Person) -> None:
+    size, nod = who.head_m, np.zeros((len(motion.sway), 3))
     nod[:, :2] = motion.head
-    chin, crown = (
-        at(0, who.neck_m + 0.8 * who.head_m, -0.06) + nod,
-        at(0, who.neck_m + 1.5 * who.head_m, -0.07) + 1.2 * nod,
-    )
-    hair = crown + [0, 0.28 * who.head_m, -0.02]
-    shapes.add(hair, hair + [0, -0.2 * who.head_m, -0.01], who.head_m * 0.98, who.head_m, who.hair)
-    shapes.add(chin, crown, who.head_m * 0.8, who.head_m * 0.88, who.skin)
-    for eye in (-0.35, 0.35):
-        place = crown + [eye * who.head_m, -0.25 * who.head_m, 0.06]
-        shapes.add(place, place + [0.01, 0, 0], 0.011, 0.011, 0.3 * who.skin)
-    mouth = chin + [-0.02, -0.15 * who.head_m, 0.06]
-    shapes.add(mouth, mouth + [0.04, 0, 0], 0.007, 0.007, 0.5 * who.skin)
+    jaw, crown = chin + [0, 0.75 * size, 0] + nod, chin + [0, 1.5 * size, -0.01] + 1.2 * nod
+    hair = crown + [0, 0.25 * size, -0.02]
+    shapes.add(hair, hair + [0, -0.35 * size, -0.01], size * 0.96, size, who.hair)
+    shapes.add(jaw, crown, size * 0.76, size * 0.86, who.skin)
+    for eye in (-0.36, 0.36):
+        socket = crown + [eye * size, -0.2 * size, 0.06] + 0.3 * nod
+        shapes.add(socket - [0.008, 0, 0], socket + [0.008, 0, 0], 0.009, 0.009, 0.35 * who.skin)
+    mouth = jaw + [0, -0.2 * size, 0.06] + 0.2 * nod
+    shapes.add(mouth - [0.018, 0, 0], mouth + [0.018, 0, 0], 0.006, 0.006, 0.55 * who.skin)
 
 
 def _arm(shapes: _Shapes, motion: Motion, who: Person, arm: int) -> None:
     mirror = np.array([-1.0 if arm == RIGHT else 1.0, 1.0, 1.0])
-    shoulder = _fixed(motion, who, mirror[0] * who.shoulder_m, -0.02, -0.1)
-    shoulder[:, 2] += 0.1
+    shoulder = _fixed(motion, who, mirror[0] * who.shoulder_m, -0.02, 0.0)
     elbow = shoulder + who.upper_arm_m * motion.upper[:, arm] * mirror
     wrist = elbow + who.forearm_m * motion.fore[:, arm] * mirror
-    hand = motion.hand[:, arm] * mirror
-    palm, tips = wrist + 0.5 * who.hand_m * hand, wrist + 0.92 * who.hand_m * hand
     thick = who.limb_m
     cloth = who.shirt, who.stripes_per_m * who.upper_arm_m, who.stripe_contrast
     shapes.add(shoulder, elbow, thick, 0.82 * thick, *cloth)
@@ -106,5 +109,18 @@ def _arm(shapes: _Shapes, motion: Motion, who: Person, arm: int) -> None:
         shapes.add(elbow, cuff, 0.82 * thick, at_cuff + 0.004, *cloth)
     if who.sleeve < 1:
         shapes.add(cuff, wrist, at_cuff, 0.55 * thick, who.skin)
-    shapes.add(wrist, palm, 0.03, 0.043, who.skin)
-    shapes.add(palm, tips, 0.041, 0.024, who.skin, 3, 0.25)
+    _hand(shapes, wrist, motion.hand[:, arm] * mirror, float(motion.spread[arm]), mirror[0], who)
+
+
+def _hand(shapes: _Shapes, wrist: np.ndarray, along: np.ndarray, spread: float, mirror: float, who: Person) -> None:
+    """A palm and five fingers, fanned out in the plane of the picture by `spread`: 0 closed, 1 wide open."""
+    across = np.stack([along[:, 1], -along[:, 0], np.zeros(len(along))], -1) * mirror  # to the thumb of an open palm
+    across /= np.maximum(np.linalg.norm(across, axis=1, keepdims=True), 0.3)
+    size = who.hand_m
+    palm = wrist + 0.48 * size * along
+    shapes.add(wrist + 0.1 * size * along, palm, 0.16 * size, 0.23 * size, who.skin)
+    for angle, length in ((-0.4, 0.40), (-0.13, 0.47), (0.13, 0.47), (0.4, 0.42), (1.1, 0.30)):
+        turn = angle * (0.35 + 0.65 * spread)
+        root = palm + size * (0.22 * np.sin(angle) * across + 0.05 * along)
+        tip = root + length * size * (np.cos(turn) * along + np.sin(turn) * across)
+        shapes.add(root, tip, 0.055 * size, 0.045 * size, who.skin * (0.94 if length == 0.47 else 1.0))

@@ -26,6 +26,7 @@ class Motion:
     hand: np.ndarray  # float64[T, 2, 3] wrist to fingertips
     sway: np.ndarray  # float64[T, 3] trunk: metres right (in the picture), metres up, lean in rad
     head: np.ndarray  # float64[T, 2] head relative to the trunk: metres right, metres up
+    spread: np.ndarray  # float64[2] how far the fingers are apart, 0 closed, 1 wide
 
 
 def wander(t: np.ndarray, draw: Draw, hz: float = 0.4) -> np.ndarray:
@@ -69,7 +70,7 @@ def rest(t: np.ndarray, who: Person, draw: Draw) -> Motion:
         fore[:, arm] = towards(out * 0.4 + idle * wander(t, draw), -1.0, bend + idle * wander(t, draw))
     sway = np.stack([scale * who.restless * wander(t, draw, 0.3) for scale in (0.012, 0.003, 0.015)], -1)
     head = np.stack([scale * who.restless * wander(t, draw, 0.35) for scale in (0.008, 0.006)], -1)
-    return Motion(upper, fore, fore.copy(), sway, head)
+    return Motion(upper, fore, fore.copy(), sway, head, draw.uniform(0, 0.5, 2))
 
 
 def _set_arm(motion: Motion, arm: int, upper: np.ndarray, fore: np.ndarray, hand: np.ndarray | None = None) -> None:
@@ -96,7 +97,7 @@ def clap(t: np.ndarray, who: Person, habit: Draw, draw: Draw) -> Motion:
     lift = 0.015 * np.sin(phase / 2 + draw.uniform(0, 6)) + 0.015 * wander(t, draw)
     for arm, side in ((RIGHT, -1), (LEFT, 1)):
         target = _points(gap + side * middle - who.shoulder_m, height + lift, ahead)
-        _reach_arm(motion, arm, who, target, (0.7, -1, -0.2))
+        _reach_arm(motion, arm, who, target, (0.45, -1, -0.2))
         motion.hand[:, arm] = towards(-0.25, habit.uniform(0.5, 1.2), 0.6)
     return motion
 
@@ -113,6 +114,7 @@ def wave(t: np.ndarray, who: Person, habit: Draw, draw: Draw, arm: int) -> Motio
     fore = towards(np.sin(angle), np.cos(angle), 0.2)
     late = angle + follow * np.sin(phase - 0.9)
     _set_arm(motion, arm, upper, fore, towards(np.sin(late), np.cos(late), 0.15))
+    motion.spread[arm] = habit.uniform(0.5, 1.0)
     return motion
 
 

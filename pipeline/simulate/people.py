@@ -69,15 +69,15 @@ def person(seed: int) -> Person:
         limb_m=size * draw.uniform(0.042, 0.062),
         head_m=size * draw.uniform(0.085, 0.1),
         neck_m=size * draw.uniform(0.05, 0.09),
-        stands_m=(draw.uniform(-0.1, 0.1), draw.uniform(0.08, 0.24)),
-        distance_m=draw.uniform(1.5, 2.1),
+        stands_m=(draw.uniform(-0.09, 0.09), draw.uniform(0.1, 0.24)),
+        distance_m=draw.uniform(1.55, 2.15),
         skin=skin,
         hair=draw.uniform(10, 60) if draw.random() < 0.75 else draw.uniform(90, 200),
         shirt=shirt,
         trousers=draw.uniform(15, 120),
         sleeve=float(draw.choice([0.0, 0.0, 0.5, 1.0, 1.0])),
         stripes_per_m=draw.uniform(14, 30) if striped else draw.uniform(4, 9),
-        stripe_contrast=draw.uniform(0.2, 0.4) if striped else draw.uniform(0.04, 0.15),
+        stripe_contrast=draw.uniform(0.2, 0.4) if striped else draw.uniform(0.06, 0.2),
         tempo=draw.uniform(0.8, 1.25),
         reach=draw.uniform(0.8, 1.15),
         restless=draw.uniform(0.3, 1.6),
@@ -89,7 +89,7 @@ def place(seed: int, side: int = 128) -> Place:
     """The place of this seed: a wall with things before it, lit in some way, and the camera's bias settings of the day."""
     draw = np.random.default_rng([seed, 22])
     light = np.array([draw.normal(0, 0.6), -abs(draw.normal(0.5, 0.4)), draw.uniform(0.4, 1.0)])
-    threshold = draw.uniform(0.16, 0.3)
+    threshold = draw.uniform(0.11, 0.22)
     level = float(np.exp(draw.uniform(np.log(0.35), np.log(1.3))))
     return Place(
         background=_background(draw, side),
@@ -107,7 +107,7 @@ def place(seed: int, side: int = 128) -> Place:
             cutoff_hz=draw.uniform(100, 500),
             refractory_us=draw.uniform(300, 1500),
             leak_hz=draw.uniform(0.02, 0.25),
-            shot_noise_hz=np.exp(draw.uniform(np.log(0.05), np.log(1.2))),
+            shot_noise_hz=np.exp(draw.uniform(np.log(0.1), np.log(2.0))),
             hot_pixels=draw.uniform(0, 0.001),
         ),
     )
