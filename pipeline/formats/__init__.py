@@ -28,7 +28,7 @@ __all__ = [
 
 
 class Container(NamedTuple):
-    """A row of the catalogue. Reader and writer are `module:name`, imported when used; a leading dot: in this package."""
+    """A row of the catalogue. Reader and writer are `module:name`, imported when used; a dot: in this package."""
 
     name: str
     what: str  # for people
@@ -38,12 +38,14 @@ class Container(NamedTuple):
     suffixes: tuple[str, ...] = ()  # of the names for which this container is written
 
 
-CONTAINERS = (
-    Container(
-        "aedat4", "AEDAT 4 (DV)", sniff.is_aedat4, ".aedat4:open_aedat4", ".aedat4_writer:Aedat4Writer", (".aedat4",)
-    ),
-    Container("npy", "NumPy array", sniff.is_npy, ".npz:open_numpy"),
-    Container("npz", "NumPy arrays", sniff.is_npz, ".npz:open_numpy", ".npz:NpzWriter", (".npz",)),
+CONTAINERS = (  # asked in this order; those without a mark of their own come last
+    Container("aedat4", "AEDAT 4", sniff.is_aedat4, ".aedat4:open_aedat4", ".aedat4_writer:Aedat4Writer", (".aedat4",)),
+    Container("aedat31", "AEDAT 3.1", sniff.is_aedat31, ".aedat31:open_aedat31", ".aedat31:Aedat31Writer", (".aedat",)),
+    Container("aedat2", "AEDAT 2.0", sniff.is_aedat2, ".aedat2:open_aedat2", ".aedat2:Aedat2Writer"),
+    Container("npy", "NumPy .npy", sniff.is_npy, ".npz:open_numpy"),
+    Container("npz", "NumPy .npz", sniff.is_npz, ".npz:open_numpy", ".npz:NpzWriter", (".npz",)),
+    Container("nmnist", "N-MNIST .bin", sniff.is_nmnist, ".nmnist:open_nmnist", ".nmnist:NmnistWriter", (".bin",)),
+    Container("aedat1", "AEDAT 1.0", sniff.is_aedat1, ".aedat2:open_aedat1"),
 )
 
 
@@ -126,7 +128,7 @@ def _recognised(path: Path, start: bytes) -> Container:
         if row.recognises(path, start):
             return row
     raise RecordingError(
-        f"{path}: {sniff.what_else(start)}; read are {', '.join(row.what for row in CONTAINERS)}", path, 0
+        f"{path}: {sniff.what_else(start)}; supported are {', '.join(row.what for row in CONTAINERS)}", path, 0
     )
 
 

@@ -16,9 +16,9 @@ KNOWN = (  # the cameras whose recordings lack a size; from small to large
 )
 
 
-def sensor_of(source: Source, path: Path) -> SensorSize:
-    """Read `source` once, quickly and to its first fault, for the largest x and y."""
-    width = height = 0
+def sensor_of(source: Source, path: Path, least: SensorSize = KNOWN[0]) -> SensorSize:
+    """Read `source` once, quickly and to its first fault, for the largest x and y. At least `least`."""
+    width, height = least.width, least.height
     try:
         for batch in source.batches(Reading(path, ReadOptions(on_error="stop", packet_events=1 << 16))):
             if len(batch.events):

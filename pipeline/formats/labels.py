@@ -35,7 +35,7 @@ def labels_path(recording: str | Path) -> Path:
 
 
 def read_labels(recording: str | Path) -> tuple[LabelSpan, ...]:
-    """The labels beside a recording, in order of time; empty if there is no such file. RecordingError if it is broken."""
+    """The labels beside a recording, by time; none if there is no such file. RecordingError if it is broken."""
     path = labels_path(recording)
     if not path.is_file():
         return ()

@@ -75,7 +75,7 @@ class Reading:
     fault: RecordingError | None = None  # the fault at which a reading with on_error "stop" or "skip" ended
 
     def report(self, what: str, byte_offset: int, last: bool = True) -> None:
-        """A fault at `byte_offset`. Returns only if faults are skipped and the container can go on (`last` is False)."""
+        """A fault at `byte_offset`. Returns only if faults are skipped and reading can go on (not `last`)."""
         good = (
             "no event was read before it"
             if self.last_good_us is None

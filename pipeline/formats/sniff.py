@@ -3,9 +3,12 @@
 import stat
 from pathlib import Path
 
+import numpy as np
+
 from ..errors import RecordingError
 
 START = 4096  # so many first bytes are looked at
+_FEWEST = 10  # records below which chance makes any file plausible
 
 _OTHERS = (  # (at, mark, what it is)
     (0, b"% ", "a Prophesee RAW (EVT2, EVT3) or DAT recording, not supported yet"),
@@ -69,9 +72,46 @@ def is_aedat4(path: Path, start: bytes) -> bool:
     return start.startswith(b"#!AER-DAT4")
 
 
+def is_aedat31(path: Path, start: bytes) -> bool:
+    return start.startswith(b"#!AER-DAT3.1")
+
+
+def is_aedat2(path: Path, start: bytes) -> bool:
+    return start.startswith(b"#!AER-DAT2.0")
+
+
 def is_npy(path: Path, start: bytes) -> bool:
     return start.startswith(b"\x93NUMPY")
 
 
 def is_npz(path: Path, start: bytes) -> bool:
     return start.startswith((b"PK\x03\x04", b"PK\x05\x06"))
+
+
+def is_nmnist(path: Path, start: bytes) -> bool:
+    """Whether the first records are in order of time and within 240x180, which chance does not do ten times."""
+    if _is_other(start):
+        return False
+    records = np.frombuffer(start[: len(start) // 5 * 5], np.uint8).reshape(-1, 5).astype(np.int64)
+    records = records[records[:, 1] != 240]  # these mark overflows
+    times = (records[:, 2] & 127) << 16 | records[:, 3] << 8 | records[:, 4]
+    return _is_clock(times) and bool(((records[:, 0] < 240) & (records[:, 1] < 180)).all())
+
+
+def is_aedat1(path: Path, start: bytes) -> bool:
+    """By its first line; the oldest files have none, and are known by addresses of a DVS128 in order of time."""
+    if start.startswith(b"#!AER-DAT1.0"):
+        return True
+    if _is_other(start):
+        return False
+    words = np.frombuffer(start[: len(start) // 6 * 6], [("address", ">u2"), ("time", ">u4")])
+    times = words["time"].astype(np.int64)
+    return _is_clock(times) and bool((words["address"] < 1 << 15).all()) and int(np.diff(times).max()) < 1_000_000
+
+
+def _is_clock(times: np.ndarray) -> bool:
+    return len(times) >= _FEWEST and bool((np.diff(times) >= 0).all()) and bool(times[-1] > times[0])
+
+
+def _is_other(start: bytes) -> bool:
+    return any(start[at : at + len(mark)] == mark for at, mark, _ in _OTHERS)
