@@ -1,0 +1,94 @@
+"""Node `classifier`: a spiking network that keeps its state from slice to slice and decides after each."""
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from ..pipeline.engine import Engine
+from ..pipeline.errors import NetworkError
+from ..pipeline.network import Network
+from ..pipeline.stream import BinnedSlice, Classification, CurrentSlice, StreamInfo
+from .node import Node, Row
+
+
+@dataclass(frozen=True)
+class ClassifierConfig:
+    network: Annotated[str, Field(min_length=1, description="a network file (.npz), made by `dvs convert`")]
+    any_timestep: Annotated[
+        bool, Field(description="true: run slices of another length than the network was trained for")
+    ] = False
+
+
+class Classifier(Node):
+    """Slices in, one Classification out after each. Every recording or image begins with a network at rest."""
+
+    Config, accepts, emits, paths = ClassifierConfig, (BinnedSlice, CurrentSlice), Classification, ("network",)
+
+    def check(self) -> list[str]:
+        path = Path(self.config.network)
+        if path.is_file():
+            return []
+        return [f"network: there is no network file {path}; make one with `dvs convert`, or correct the path"]
+
+    def open(self) -> None:
+        self._steps = 0
+        self._engine = Engine(Network.load(self.config.network))
+        self._engine.warm_up()
+        self._synops: dict[str, int] = {}
+
+    def begin(self, stream: StreamInfo) -> StreamInfo:
+        network = self._engine.network
+        shape = (stream.channels, stream.sensor.height, stream.sensor.width)
+        if shape != network.input_shape:
+            channels, height, width = network.input_shape
+            raise NetworkError(
+                f"the network {self.config.network} is for {channels} channels of {width}x{height} pixels, {stream.name} "
+                f"has {stream.channels} of {stream.sensor}; use a network that was trained for that sensor"
+            )
+        self._fit_timestep(stream)
+        self._engine.reset()
+        self._recording = stream.name
+        return stream
+
+    def process(self, piece: BinnedSlice | CurrentSlice) -> Iterator[Classification]:
+        decision = self._engine.step(piece)
+        self._steps += 1
+        yield dataclasses.replace(decision, recording=self._recording)
+
+    def report(self) -> list[Row]:
+        if not self._steps:
+            return []
+        macs = self._engine.macs_per_layer
+        synops = self._all_synops()
+        per_layer = "  ".join(f"{name} {count / self._steps:,.0f}" for name, count in synops.items())
+        per_slice, per_pass = sum(synops.values()) / self._steps, sum(macs.values())
+        rows = [
+            ("SynOps a slice", f"{per_slice:,.0f}  =  {per_layer}"),
+            ("MACs of the CNN", f"{per_pass:,}  =  " + "  ".join(f"{name} {count:,}" for name, count in macs.items())),
+            ("SynOps a slice / MACs", f"{per_slice / per_pass:.4f}"),
+        ]
+        if self._engine.clamped:
+            rows.append(("clamped", f"{self._engine.clamped:,} potentials met the integer range; scores may be off"))
+        return rows
+
+    def _fit_timestep(self, stream: StreamInfo) -> None:
+        """Biases are currents per timestep: a network runs other slices only where the config says that it may."""
+        wanted, given = self._engine.network.timestep_us, stream.timestep_us
+        if given == self._engine.timestep_us:
+            return
+        if wanted is not None and given != wanted and not self.config.any_timestep:
+            raise NetworkError(
+                f"the network {self.config.network} was trained on slices of {wanted} µs, {stream.name} comes in slices "
+                f"of {given} µs; set window_us of the binner to {wanted}, or `any_timestep: true` here"
+            )
+        self._synops = self._all_synops()
+        self._engine = Engine(self._engine.network, given)
+        self._engine.warm_up()
+
+    def _all_synops(self) -> dict[str, int]:
+        """Since the beginning, also of engines for other timesteps."""
+        return {name: count + self._synops.get(name, 0) for name, count in self._engine.synops_per_layer.items()}

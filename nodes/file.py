@@ -1,0 +1,79 @@
+"""Node `file`: every decision as one line of JSON.
+
+The same recording gives the same bytes in every placement and at every pace, unless host times are asked for.
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, TextIO
+
+from pydantic import Field
+
+from ..pipeline.errors import DvsError
+from ..pipeline.stream import Classification
+from .messages import Payload
+from .node import Node, Row
+
+
+@dataclass(frozen=True)
+class FileConfig:
+    path: Annotated[str, Field(min_length=1, description="file to write, replaced if it exists; - for standard output")]
+    scores: Annotated[bool, Field(description="false: labels only")] = True
+    host_times: Annotated[bool, Field(description="true: with origin_ns and sent_ns of the host's clock")] = False
+
+
+class FileError(DvsError):
+    """The file cannot be written."""
+
+
+class File(Node):
+    """Decisions in, JSON lines into a file."""
+
+    Config, accepts, paths = FileConfig, Classification, ("path",)
+
+    def check(self) -> list[str]:
+        path = Path(self.config.path)
+        if self.config.path == "-" or path.parent.is_dir():
+            return []
+        return [f"path: there is no folder {path.parent} to write {path.name} into; make it first"]
+
+    def open(self) -> None:
+        self._lines = 0
+        self._file: TextIO = sys.stdout
+        if self.config.path != "-":
+            try:
+                self._file = open(self.config.path, "w", encoding="utf-8")  # noqa: SIM115: closed by close()
+            except OSError as error:
+                raise FileError(f"{self.config.path} cannot be written: {error.strerror}") from None
+
+    def process(self, decision: Classification) -> Iterator[Payload]:
+        line = {
+            "recording": decision.recording,
+            "t_start_us": decision.t_start_us,
+            "t_stop_us": decision.t_stop_us,
+            "index": decision.index,
+            "label": decision.label,
+            "synops": decision.synops,
+        }
+        if self.config.scores:
+            line["scores"] = decision.scores.tolist()
+        if self.config.host_times and self.message is not None:
+            line |= {"origin_ns": self.message.origin_ns, "sent_ns": self.message.sent_ns}
+        self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        self._lines += 1
+        return iter(())
+
+    def finish(self) -> Iterator[Payload]:
+        self._file.flush()
+        return iter(())
+
+    def close(self) -> None:
+        file = getattr(self, "_file", None)
+        if file is not None and file is not sys.stdout:
+            file.close()
+
+    def report(self) -> list[Row]:
+        return [("written", f"{self._lines:,} lines to {self.config.path}")]

@@ -1,0 +1,180 @@
+"""`dvs-run CONFIG`: check a config, run its graph, print the summary.
+
+Exit codes: 0 done; 1 a node failed; 2 the command line or the config is wrong; 130 or 143 stopped by Ctrl-C or SIGTERM;
+141 whoever read the output has gone. Everything heavy is imported inside, so that Ctrl-C is handled from the start.
+"""
+
+import argparse
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .config import RunConfig
+    from .host import Outcome, StopRequest
+
+DONE, FAILED, WRONG, OUTPUT_CLOSED = 0, 1, 2, 141
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Entry point of `dvs-run`. Returns the exit code."""
+    try:
+        return _main(sys.argv[1:] if arguments is None else arguments)
+    except KeyboardInterrupt:
+        print("dvs-run: interrupted before the start", file=sys.stderr)
+        return 128 + signal.SIGINT
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing more to say to nobody
+        return OUTPUT_CLOSED
+
+
+def _main(arguments: list[str]) -> int:
+    options = _parser().parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # an ASCII terminal gets ? for a bar, not a traceback
+    from ..pipeline.errors import DvsError
+    from .config import ConfigError, load_config
+
+    try:
+        if options.make_keys:
+            return _make_keys(options.make_keys)
+        if options.config is None:
+            _parser().error("which config? try: dvs-run configs/gesture.yaml")
+        config = load_config(options.config, options.set)
+        names = _names_here(config, options)
+        if options.check:
+            print(config.graph.draw())
+        _check_nodes(config, names)
+    except ConfigError as error:
+        print(f"dvs-run: {error}", file=sys.stderr)
+        return WRONG
+    except DvsError as error:
+        print(f"dvs-run: {error}", file=sys.stderr)
+        return FAILED
+    if options.check:
+        print(f"{options.config} is right: {len(config.graph.nodes)} nodes, placement {config.settings.placement}")
+        return DONE
+    return _run(config, names, options)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("dvs-run", description="Run the pipeline that a config describes.")
+    add = parser.add_argument
+    add("config", nargs="?", metavar="CONFIG", help="a YAML file, for instance configs/gesture.yaml")
+    add("--check", action="store_true", help="check the config and draw its graph, run nothing")
+    add("--set", action="append", default=[], metavar="KEY=VALUE", help="override: --set nodes.binner.window_us=2000")
+    add("--node", action="append", default=[], metavar="NAME", help="run only this node (or these: a,b) on this host")
+    add("--quiet", action="store_true", help="no summary, no word about the start")
+    add("--make-keys", metavar="FOLDER", help="make the keys with which hosts trust each other, and end")
+    return parser
+
+
+def _make_keys(folder: str) -> int:
+    from pathlib import Path
+
+    from .wire import make_keys
+
+    secret = make_keys(Path(folder))
+    print(f"wrote {secret}; copy {folder} to every host of the run, and name it as `keys:` in the config")
+    return DONE
+
+
+def _names_here(config: "RunConfig", options: argparse.Namespace) -> list[str]:
+    """The nodes that this host runs. Raises ConfigError for names that are none, or edges without an address."""
+    from .config import ConfigError
+    from .settings import Problem, suggest
+
+    graph = config.graph
+    if not options.node:
+        return list(graph.nodes)
+    asked = [name.strip() for names in options.node for name in names.split(",")]
+    problems = [
+        Problem(f"--node {name}", f"there is no node {name!r}{suggest(name, list(graph.nodes))}")
+        for name in asked
+        if name not in graph.nodes
+    ]
+    for edge in (edge for spec in graph.nodes.values() for edge in spec.inputs):
+        if (edge.producer in asked) != (edge.consumer in asked) and edge.listen is None:
+            where = f"nodes.{edge.consumer}.listen"
+            text = f"is missing; {edge} connects two hosts, want listen: tcp://HOST:PORT of {edge.consumer}"
+            problems.append(Problem(where, text))
+    if problems:
+        raise ConfigError(config.path, problems)
+    return [name for name in graph.nodes if name in asked]
+
+
+def _check_nodes(config: "RunConfig", names: list[str]) -> None:
+    """Ask every node that will work here what it already knows to be wrong. Raises ConfigError."""
+    from .config import ConfigError
+    from .settings import Problem
+
+    problems = [Problem(f"nodes.{name}", text) for name in names for text in config.graph.nodes[name].make().check()]
+    if problems:
+        raise ConfigError(config.path, problems)
+
+
+def _run(config: "RunConfig", names: list[str], options: argparse.Namespace) -> int:
+    from .host import StopRequest
+    from .summary import summary
+
+    request = StopRequest()
+    codes = _stop_on_signals(request)
+    if not options.quiet:
+        what = config.settings.title or str(config.path)
+        print(f"{what}  ({len(names)} nodes, {config.settings.placement})", flush=True)
+    outcome = _place(config, names, options, request)
+    if not options.quiet:
+        print(summary(config, outcome), flush=True)
+    code = _tell_failures(outcome)
+    if outcome.interrupted:
+        code = codes.get(request.reason, FAILED)
+    sys.stdout.flush()
+    if outcome.stuck:
+        os._exit(code)  # a thread that never returns must not keep the process
+    return code
+
+
+def _place(config: "RunConfig", names: list[str], options: argparse.Namespace, request: "StopRequest") -> "Outcome":
+    from .host import run_in_threads
+
+    if options.node:
+        return run_in_threads(
+            config, names, request, lambda edge, consumer: str(edge.listen if consumer else edge.reach)
+        )
+    if config.settings.placement == "inline":
+        from .inline import run_inline
+
+        return run_inline(config, request)
+    if config.settings.placement == "processes":
+        from .processes import run_in_processes
+
+        return run_in_processes(config, request)
+    return run_in_threads(config, names, request)
+
+
+def _stop_on_signals(request: "StopRequest") -> dict[str, int]:
+    """Ctrl-C and SIGTERM ask for a stop, the second time they end the process. Returns the exit code by reason."""
+
+    def ask(number: int, frame: Any) -> None:
+        if request:
+            os._exit(128 + number)
+        request.reason = reasons[number]
+
+    reasons = {signal.SIGINT: "interrupted by the user", signal.SIGTERM: "ended by SIGTERM"}
+    for number in reasons:
+        signal.signal(number, ask)
+    return {reason: 128 + number for number, reason in reasons.items()}
+
+
+def _tell_failures(outcome: "Outcome") -> int:
+    for failed in outcome.failures:
+        print(f"dvs-run: node {failed.node} failed: {failed.error}", file=sys.stderr)
+        if failed.traceback:
+            print(failed.traceback.rstrip(), file=sys.stderr)
+    for name in outcome.stuck:
+        print(f"dvs-run: node {name} did not let go within its time and was left behind", file=sys.stderr)
+    if outcome.failures or outcome.stuck:
+        return FAILED
+    return OUTPUT_CLOSED if outcome.output_closed else DONE
