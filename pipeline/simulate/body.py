@@ -109,10 +109,12 @@ def _arm(shapes: _Shapes, motion: Motion, who: Person, arm: int) -> None:
         shapes.add(elbow, cuff, 0.82 * thick, at_cuff + 0.004, *cloth)
     if who.sleeve < 1:
         shapes.add(cuff, wrist, at_cuff, 0.55 * thick, who.skin)
-    _hand(shapes, wrist, motion.hand[:, arm] * mirror, float(motion.spread[arm]), mirror[0], who)
+    _hand(shapes, wrist, motion.hand[:, arm] * mirror, motion.spread[:, arm, None], mirror[0], who)
 
 
-def _hand(shapes: _Shapes, wrist: np.ndarray, along: np.ndarray, spread: float, mirror: float, who: Person) -> None:
+def _hand(
+    shapes: _Shapes, wrist: np.ndarray, along: np.ndarray, spread: np.ndarray, mirror: float, who: Person
+) -> None:
     """A palm and five fingers, fanned out in the plane of the picture by `spread`: 0 closed, 1 wide open."""
     across = np.stack([along[:, 1], -along[:, 0], np.zeros(len(along))], -1) * mirror  # to the thumb of an open palm
     across /= np.maximum(np.linalg.norm(across, axis=1, keepdims=True), 0.3)

@@ -1,7 +1,7 @@
 """How arms move in each gesture: directions of the arm's segments over time.
 
-An arm's own coordinates are outward (away from the body's middle), up, and forward (to the camera), so that a left and a
-right arm share one description; body.py mirrors them. Clockwise is as seen in the picture, that is, by the camera.
+An arm's own coordinates are outward (away from the body's middle), up, and forward (to the camera), so that a left and
+a right arm share one description; body.py mirrors them. Clockwise is as seen in the picture, that is, by the camera.
 
 Each gesture has styles, chosen by the person's habits, and is varied by the recording's own draw: pace, amplitude,
 phase, and a slow wandering of all of them.
@@ -26,7 +26,20 @@ class Motion:
     hand: np.ndarray  # float64[T, 2, 3] wrist to fingertips
     sway: np.ndarray  # float64[T, 3] trunk: metres right (in the picture), metres up, lean in rad
     head: np.ndarray  # float64[T, 2] head relative to the trunk: metres right, metres up
-    spread: np.ndarray  # float64[2] how far the fingers are apart, 0 closed, 1 wide
+    spread: np.ndarray  # float64[T, 2] how far the fingers are apart, 0 closed, 1 wide
+
+
+def mix(one: Motion, other: Motion, share: np.ndarray) -> Motion:
+    """From `one` (share 0) to `other` (share 1). Arms on their way pass in front of the body, and keep their length."""
+    w = share[:, None]
+    arms = []
+    for a, b in ((one.upper, other.upper), (one.fore, other.fore), (one.hand, other.hand)):
+        v = (1 - w[..., None]) * a + w[..., None] * b + (w * (1 - w))[..., None] * np.array([0.5, 0.0, 0.8])
+        arms.append(v / np.linalg.norm(v, axis=-1, keepdims=True))
+    rest_of = [
+        (1 - w) * a + w * b for a, b in ((one.sway, other.sway), (one.head, other.head), (one.spread, other.spread))
+    ]
+    return Motion(*arms, *rest_of)
 
 
 def wander(t: np.ndarray, draw: Draw, hz: float = 0.4) -> np.ndarray:
@@ -49,7 +62,7 @@ def towards(*parts: np.ndarray | float) -> np.ndarray:
 
 
 def reach(target: np.ndarray, pole: np.ndarray, upper_m: float, fore_m: float) -> tuple[np.ndarray, np.ndarray]:
-    """Directions of upper arm and forearm that bring the wrist to `target` (from the shoulder), elbow towards `pole`."""
+    """Directions of upper arm and forearm with the wrist at `target` (from the shoulder) and the elbow towards `pole`."""
     distance = np.linalg.norm(target, axis=-1, keepdims=True)
     axis = target / np.maximum(distance, 1e-9)
     distance = np.clip(distance, abs(upper_m - fore_m) + 0.02, 0.999 * (upper_m + fore_m))
@@ -70,7 +83,7 @@ def rest(t: np.ndarray, who: Person, draw: Draw) -> Motion:
         fore[:, arm] = towards(out * 0.4 + idle * wander(t, draw), -1.0, bend + idle * wander(t, draw))
     sway = np.stack([scale * who.restless * wander(t, draw, 0.3) for scale in (0.012, 0.003, 0.015)], -1)
     head = np.stack([scale * who.restless * wander(t, draw, 0.35) for scale in (0.008, 0.006)], -1)
-    return Motion(upper, fore, fore.copy(), sway, head, draw.uniform(0, 0.5, 2))
+    return Motion(upper, fore, fore.copy(), sway, head, np.tile(draw.uniform(0, 0.5, 2), (len(t), 1)))
 
 
 def _set_arm(motion: Motion, arm: int, upper: np.ndarray, fore: np.ndarray, hand: np.ndarray | None = None) -> None:
@@ -106,15 +119,15 @@ def wave(t: np.ndarray, who: Person, habit: Draw, draw: Draw, arm: int) -> Motio
     """One forearm raised, swinging from side to side about the elbow, the hand a little behind."""
     motion = rest(t, who, draw)
     phase = beat(t, habit.uniform(1.1, 2.4) * who.tempo * draw.uniform(0.85, 1.15), draw)
-    swing = np.radians(habit.uniform(22, 42)) * who.reach * (1 + 0.15 * wander(t, draw))
-    lean = np.radians(habit.uniform(-5, 25)) + 0.06 * wander(t, draw)
+    swing = np.radians(habit.uniform(20, 38)) * who.reach * (1 + 0.15 * wander(t, draw))
+    lean = np.radians(habit.uniform(-10, 14)) + 0.06 * wander(t, draw)
     lift = habit.uniform(-0.75, 0.15)
-    upper = towards(habit.uniform(0.45, 0.9), lift + 0.05 * np.sin(phase), habit.uniform(0.1, 0.4))
+    upper = towards(habit.uniform(0.35, 0.85), lift + 0.05 * np.sin(phase), habit.uniform(0.1, 0.4))
     angle, follow = lean + swing * np.sin(phase), habit.uniform(0.1, 0.5) * swing
     fore = towards(np.sin(angle), np.cos(angle), 0.2)
     late = angle + follow * np.sin(phase - 0.9)
     _set_arm(motion, arm, upper, fore, towards(np.sin(late), np.cos(late), 0.15))
-    motion.spread[arm] = habit.uniform(0.5, 1.0)
+    motion.spread[:, arm] = habit.uniform(0.5, 1.0)
     return motion
 
 

@@ -69,7 +69,7 @@ def person(seed: int) -> Person:
         limb_m=size * draw.uniform(0.042, 0.062),
         head_m=size * draw.uniform(0.085, 0.1),
         neck_m=size * draw.uniform(0.05, 0.09),
-        stands_m=(draw.uniform(-0.09, 0.09), draw.uniform(0.1, 0.24)),
+        stands_m=(draw.uniform(-0.07, 0.07), draw.uniform(0.1, 0.24)),
         distance_m=draw.uniform(1.55, 2.15),
         skin=skin,
         hair=draw.uniform(10, 60) if draw.random() < 0.75 else draw.uniform(90, 200),
@@ -86,7 +86,7 @@ def person(seed: int) -> Person:
 
 
 def place(seed: int, side: int = 128) -> Place:
-    """The place of this seed: a wall with things before it, lit in some way, and the camera's bias settings of the day."""
+    """The place of this seed: a wall with things before it, lit in some way, and how the camera is set there."""
     draw = np.random.default_rng([seed, 22])
     light = np.array([draw.normal(0, 0.6), -abs(draw.normal(0.5, 0.4)), draw.uniform(0.4, 1.0)])
     threshold = draw.uniform(0.11, 0.22)

@@ -108,7 +108,8 @@ class Camera:
         before = np.concatenate([[self._last_us], times[:-1]]).astype(np.int64)
         while True:
             at_frame, at_pixel, count = run(
-                before, times, frames, frames.view(np.int32), self.sensor.width, settings.linear_below, corner, settings.refractory_us,
+                before, times, frames, frames.view(np.int32), self.sensor.width,
+                settings.linear_below, corner, settings.refractory_us,
                 settings.shot_noise_hz, settings.shot_noise_in_white, *self._pixels, *self._scratch,
                 self._buffer, at_frame, at_pixel, count,
             )  # fmt: skip

@@ -29,7 +29,7 @@ def draw_capsules(background, capsules, light, ambient, gain, frames):
 
 @njit(cache=True, nogil=True)
 def draw_capsule(capsule, light, ambient, gain, frame):
-    """frame = (1 - coverage) * frame + coverage * gain * albedo * cloth * lambert, within the capsule's bounding box."""
+    """frame = (1 - coverage) * frame + coverage * gain * albedo * cloth * lambert, in the capsule's bounding box."""
     x0, y0, r0 = capsule[X0], capsule[Y0], capsule[R0]
     dx, dy, dr = capsule[X1] - x0, capsule[Y1] - y0, capsule[R1] - r0
     length2 = dx * dx + dy * dy

@@ -20,8 +20,8 @@ SENSOR = SensorSize(34, 34)
 DURATION_US = 310_000
 FRAME_US = 3_000
 
-# The image's corner begins at FIRST_CORNER (pixels right, down) and is moved five times: the three saccades, and the two
-# corrections that the motor makes before the second and the third.
+# The image's corner begins at FIRST_CORNER (pixels right, down) and is moved five times: the three saccades, and
+# the two corrections that the motor makes before the second and the third.
 FIRST_CORNER = (0.05, 1.0)
 MOVES = (  # begins at ms, lasts ms, ends at pixels right, down
     (6.0, 81.0, 2.0, 6.45),
@@ -45,14 +45,14 @@ PIXELS = PixelSettings(
 
 
 def simulate_saccade(image: np.ndarray, seed: int, pixels: PixelSettings = PIXELS) -> np.ndarray:
-    """Events (EVENT_DTYPE, sorted, t from 0) of `image` (height, width up to 28x28, 0..255) shown to the moving camera."""
+    """Events (EVENT_DTYPE, sorted, t from 0) of `image` (up to 28x28, 0..255), seen by the moving camera."""
     scale = float(np.exp(np.random.default_rng([seed, 55]).normal(0, 0.08)))  # recordings differ more than pixels tell
     thresholds = {"threshold_on": scale * pixels.threshold_on, "threshold_off": scale * pixels.threshold_off}
     return Camera(SENSOR, replace(pixels, **thresholds), seed).push(*saccade_frames(image, seed))
 
 
 def saccade_frames(image: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """What the pixels see: times int64[n] in µs and frames float32[n, 34, 34]. `seed` varies motor and mounting a little."""
+    """What the pixels see: times int64[n] in µs, frames float32[n, 34, 34]. `seed` varies motor and mounting."""
     picture = np.asarray(image, np.float32)
     if picture.ndim != 2 or not picture.size or max(picture.shape) > 28:
         raise EventError(f"image has shape {picture.shape}, want (height, width) of at most 28x28")
