@@ -59,7 +59,7 @@ def convert(
     timestep_us      length of the slices that the CNN's inputs are the mean of; None for images
     state_window_us  hidden neurons start afresh every so many µs of a stream; None: never
     delays_us        the CNN's channels are the camera's as they were so many µs ago, group by group, e.g. (0, 60_000):
-                     the network delays its input itself
+                     the network delays its input itself; () or (0,): no delay
     readout          Readout("membrane") by default: the last layer integrates; Readout("count") puts an IF behind it
     v_init           membrane potential at the start, as a share of the threshold
     input_scale      spikes (or current) per timestep that stand for an input value of 1; what a Poisson encoder of
@@ -103,7 +103,8 @@ def convert(
             f"the spiking network is {report.output_error:.0%} off the CNN after {check_timesteps} timesteps, want "
             f"at most {max_error:.0%}: {report.verdict} (max_error=None converts all the same)"
         )
-    return Conversion(with_delays(network, delays_us) if delays_us else network, report)
+    delayed = tuple(delays_us) not in ((), (0,))
+    return Conversion(with_delays(network, delays_us) if delayed else network, report)
 
 
 def with_delays(network: Network, delays_us: Sequence[int]) -> Network:

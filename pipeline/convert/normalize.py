@@ -97,7 +97,7 @@ def build_network(
 ) -> Network:
     """The spiking network of a chain with its scales: thresholds 1, membranes started at v_init."""
     layers: list[Layer] = []
-    before, source = torch.full((input_shape[0],), 1.0 / input_scale, dtype=torch.float64), "input"
+    source, before = "input", torch.full((input_shape[0],), 1.0 / input_scale, dtype=torch.float64)
     for stage, scale in zip(chain.stages, scales, strict=True):
         if isinstance(stage, Pool):
             layers.append(SumPool2d(stage.name, (source,), stage.kernel, stage.stride))

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..network import IF, Network
+from ..network import Network
 from .chain import Chain, Weighted
 from .normalize import Scale
 from .simulate import Clocked, fan_out
@@ -79,7 +79,7 @@ def _advice(layer: LayerReport) -> str:
 def measure(
     chain: Chain, network: Network, scales: list[Scale | None], samples: Tensor, timesteps: int, folding_error: float
 ) -> ConversionReport:
-    """Run chain and network on the same samples, as constant current, and compare every layer."""
+    """Run chain and network (without its delays) on the same samples, as constant current, and compare every layer."""
     state = Clocked(network, len(samples))
     input_scale = float(network.provenance.get("input_scale", 1.0))  # type: ignore[arg-type]
     current = samples * input_scale
@@ -147,8 +147,3 @@ def _correlation(a: Tensor, b: Tensor) -> float | None:
     if float(a.std()) == 0 or float(b.std()) == 0:
         return None
     return float(np.corrcoef(a.flatten().double().numpy(), b.flatten().double().numpy())[0, 1])
-
-
-def spiking_layers(network: Network) -> tuple[str, ...]:
-    """Names of the IF layers, in order."""
-    return tuple(layer.name for layer in network.layers if isinstance(layer, IF))

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..errors import NetworkError
-from ..network import IF, Conv2d, Layer, Linear, Network, SumPool2d
+from ..network import IF, Conv2d, Delay, Layer, Linear, Network, SumPool2d
 
 
 class Clocked:
@@ -24,12 +24,14 @@ class Clocked:
         self._shapes = network.shapes()
         self._weights = {layer.name: _tensors(layer, dtype) for layer in network.layers}
         self._fan_out = {name: array.to(dtype) for name, array in fan_out(network).items()}
+        self._delays = _delays(network)
         self._first: tuple[Tensor, Tensor] | None = None  # a constant input and what the first layer makes of it
         self.reset()
 
     def reset(self) -> None:
         self.v: dict[str, Tensor] = {}  # membrane potentials of IF layers, and of a last layer that integrates
         self.spikes: dict[str, Tensor] = {}  # spikes of each neuron since the reset
+        self._past: list[Tensor] = []  # the inputs of earlier timesteps, the latest first; as many as delays need
         self.synops = torch.zeros(self.n, dtype=torch.float64)  # of each copy since the reset
         for layer in self.network.layers:
             shape = (self.n, *self._shapes[layer.name])
@@ -57,7 +59,7 @@ class Clocked:
                 if isinstance(layer, Conv2d | Linear) and not real:
                     self.synops += (x.to(self.dtype) * self._fan_out[layer.name]).flatten(1).sum(1)
                 values[layer.name] = self._once(layer, x) if real else self._run(layer, x.to(self.dtype))
-                if real and isinstance(layer, SumPool2d):
+                if real and isinstance(layer, SumPool2d | Delay):
                     inputs = values[layer.name]  # a pooled current is a current
             last = self.network.layers[-1]
             if isinstance(last, IF):
@@ -68,6 +70,8 @@ class Clocked:
     def _run(self, layer: Layer, x: Tensor) -> Tensor:
         if isinstance(layer, IF):
             return self._fire(layer, x)
+        if isinstance(layer, Delay):
+            return self._delayed(x)
         if isinstance(layer, SumPool2d):
             return functional.avg_pool2d(x, layer.kernel, layer.stride, divisor_override=1)
         weight, bias = self._weights[layer.name]
@@ -75,6 +79,11 @@ class Clocked:
             return functional.linear(x.flatten(1), weight, bias)[:, :, None, None]
         assert isinstance(layer, Conv2d)
         return functional.conv2d(x, weight, bias, layer.stride, layer.padding, layer.dilation, layer.groups)
+
+    def _delayed(self, x: Tensor) -> Tensor:
+        self._past = [x, *self._past][: max(self._delays) + 1]
+        silence = torch.zeros_like(x)
+        return torch.cat([self._past[d] if d < len(self._past) else silence for d in self._delays], 1)
 
     def _once(self, layer: Layer, x: Tensor) -> Tensor:
         if not isinstance(layer, Conv2d | Linear):
@@ -134,6 +143,18 @@ def fan_out(network: Network) -> dict[str, Tensor]:
 def macs(network: Network) -> dict[str, int]:
     """Multiply-accumulates of the CNN per input and weight layer, borders counted exactly."""
     return {name: int(array.sum()) for name, array in fan_out(network).items()}
+
+
+def _delays(network: Network) -> list[int]:
+    """Delays of the first layer in timesteps."""
+    first = network.layers[0]
+    if not isinstance(first, Delay):
+        return [0]
+    if network.timestep_us is None or any(delay % network.timestep_us for delay in first.delays_us):
+        raise NetworkError(
+            f"delays of {first.delays_us} µs are no multiples of the timestep ({network.timestep_us} µs)"
+        )
+    return [delay // network.timestep_us for delay in first.delays_us]
 
 
 def _tensors(layer: Layer, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:

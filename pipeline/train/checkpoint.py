@@ -2,12 +2,14 @@
 
 Read with weights_only=True: a checkpoint is data, it never runs code. What `extra` holds (all optional but `labels`):
 
-    labels        list[str]          name of each output, in order
-    timestep_us   int | None         length of the slices that it was trained on; None or absent for images
-    calibration   Tensor (n,c,h,w)   some inputs of the *training* set (any dtype; a few hundred), so that
-                                     `dvs convert` can normalize by percentile without the data set
-    accuracy      dict               e.g. {"validation": 0.991, "n": 5000}
-    seed, config, ...                whatever makes the training repeatable: numbers, strings, lists, dicts, tensors
+    labels           list[str]         name of each output, in order
+    timestep_us      int | None        length of the slices that it was trained on; None or absent for images
+    state_window_us  int | None        hidden neurons start afresh every so many µs: the CNN saw no more than that
+    delays_us        list[int]         its channels are the polarities now and so many µs earlier; [0] or absent: now
+    calibration      Tensor (n,c,h,w)  some inputs of the *training* set (any dtype; a few hundred), so that
+                                       `dvs convert` can normalize by percentile without the data set
+    accuracy         dict              e.g. {"validation": 0.991, "n": 5000}
+    seed, config, ...                  whatever makes the training repeatable: numbers, strings, lists, dicts, tensors
 """
 
 import pickle

@@ -15,9 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import nn
 from torch.nn import functional
 
-from ..errors import DvsError, NetworkError
+from ..errors import NetworkError
 from ..idx import read_images, read_labels
 from .checkpoint import save_checkpoint
+from .config import TrainConfigError
 from .models import build_model
 
 
@@ -105,8 +106,9 @@ def _check(config: Mapping[str, Any]) -> ImageTraining:
     try:
         return ImageTraining.model_validate(dict(config))
     except ValidationError as error:
-        lines = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
-        raise DvsError("the train config has " + f"{len(lines)} mistakes:\n  " + "\n  ".join(lines)) from error
+        lines = [f"  {'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
+        many = "a mistake" if len(lines) == 1 else f"{len(lines)} mistakes"
+        raise TrainConfigError("\n".join([f"the train config has {many}:", *lines])) from error
 
 
 def _load(data: ImageData) -> tuple[torch.Tensor, torch.Tensor, list[str]]:

@@ -1,0 +1,226 @@
+"""`dvs evaluate MODEL`: how often a network (.npz), or the CNN it came from (.pt), is right on labelled data."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import typer
+
+from ...pipeline.encode import CurrentEncoder, PoissonEncoder
+from ...pipeline.errors import DvsError
+from ...pipeline.evaluate import Outcome, accuracy_text, find_trials, judge_images, judge_recordings, wilson
+from ...pipeline.network import Network
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+CURVE = (1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+
+
+def evaluate(
+    model: Annotated[
+        Path, typer.Argument(help="a network of `dvs convert` (.npz), or a checkpoint of `dvs train` (.pt)")
+    ],
+    recordings: Annotated[
+        Path | None, typer.Option(help="folder of recordings: FOLDER/LABEL/FILE, or files with NAME_labels.csv beside")
+    ] = None,
+    images: Annotated[Path | None, typer.Option(help="images (IDX, plain or gzipped)")] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="their labels (IDX); without it, the file of MNIST's name")
+    ] = None,
+    encoding: Annotated[str, typer.Option(help="of images: `poisson` spikes, or constant `current`")] = "poisson",
+    timesteps: Annotated[int, typer.Option(min=1, help="that an image is shown")] = 64,
+    rate_per_step: Annotated[float, typer.Option(help="Poisson: spikes per timestep of a white pixel")] = 1.0,
+    seed: Annotated[int, typer.Option(help="of the Poisson spikes")] = 0,
+    window_us: Annotated[int | None, typer.Option(min=1, help="length of a slice, if not the network's own")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="take only the first so many images or recordings")] = None,
+    out: Annotated[Path | None, typer.Option(help="write the figures as JSON, too")] = None,
+) -> None:
+    """Accuracy with its 95 % interval, the confusion matrix, and SynOps per decision beside the MACs of the CNN."""
+    if (recordings is None) == (images is None):
+        raise DvsError("say what to evaluate on: either --recordings FOLDER or --images FILE")
+    if encoding not in ("poisson", "current"):
+        raise DvsError(f"encoding is {encoding!r}, want 'poisson' or 'current'")
+    encoder: PoissonEncoder | CurrentEncoder = CurrentEncoder(timesteps)
+    if encoding == "poisson":
+        encoder = PoissonEncoder(timesteps, rate_per_step=rate_per_step, seed=seed)
+    is_cnn = _is_checkpoint(model)
+    if images is not None:
+        pixels, targets = _images(images, labels, limit)
+        found = _cnn_on_images(model, pixels, targets) if is_cnn else _on_images(model, pixels, targets, encoder)
+    else:
+        assert recordings is not None
+        found = _cnn_on_recordings(model, recordings) if is_cnn else _on_recordings(model, recordings, window_us, limit)
+    _print(*found, out)
+
+
+Found = tuple[Outcome, tuple[str, ...], int]  # outcome, names of the classes, MACs of the CNN per pass
+
+
+def _is_checkpoint(model: Path) -> bool:
+    """torch and numpy both write zip files; only a network holds network.json."""
+    import zipfile
+
+    if not model.is_file():
+        raise DvsError(f"there is no file {model}; `dvs convert` makes networks, `dvs train` makes checkpoints")
+    try:
+        with zipfile.ZipFile(model) as archive:
+            return not any(name == "network.json" for name in archive.namelist())
+    except zipfile.BadZipFile:
+        raise DvsError(f"{model} is neither a network of `dvs convert` nor a checkpoint of `dvs train`") from None
+
+
+def _images(images: Path, labels: Path | None, limit: int | None) -> tuple[np.ndarray, np.ndarray]:
+    from ...pipeline.idx import labels_beside, read_images, read_labels
+
+    pixels = read_images(images)
+    targets = read_labels(labels or labels_beside(images), len(pixels))
+    return pixels[:limit], targets[:limit]
+
+
+def _on_images(model: Path, pixels: np.ndarray, targets: np.ndarray, encoder: PoissonEncoder | CurrentEncoder) -> Found:
+    from ...pipeline.engine import Engine
+
+    engine = Engine(Network.load(model))
+    _check_targets(targets, engine.network.labels)
+    with _Progress(len(targets)) as progress:
+        outcome = judge_images(engine, pixels, targets, encoder, CURVE, progress)
+    return outcome, engine.network.labels, sum(engine.macs_per_layer.values())
+
+
+def _on_recordings(model: Path, folder: Path, window_us: int | None, limit: int | None) -> Found:
+    from ...pipeline.engine import Engine
+
+    engine = Engine(Network.load(model), window_us)
+    trials = find_trials(folder, engine.network.labels)[:limit]
+    with _Progress(len(trials)) as progress:
+        outcome = judge_recordings(engine, trials, progress)
+    return outcome, engine.network.labels, sum(engine.macs_per_layer.values())
+
+
+def _cnn_on_images(model: Path, pixels: np.ndarray, targets: np.ndarray) -> Found:
+    load_checkpoint = _torch_door()
+    import torch
+
+    from ...pipeline.train.images import predict
+
+    cnn, _, extra = load_checkpoint(model)
+    _check_targets(targets, extra["labels"])
+    decisions = predict(cnn, torch.from_numpy(pixels)).numpy()
+    return Outcome(targets, decisions, 0.0, 1.0, {}), tuple(extra["labels"]), 0
+
+
+def _cnn_on_recordings(model: Path, folder: Path) -> Found:
+    load_checkpoint = _torch_door()
+    from ...pipeline.train.evaluate import recording_scores
+    from ...pipeline.train.sources import load_folder
+    from ...pipeline.train.windows import WindowPlan
+
+    cnn, spec, extra = load_checkpoint(model)
+    windows = extra.get("config", {}).get("windows")
+    if not windows:
+        raise DvsError(f"{model} was not trained on recordings; evaluate it with --images")
+    _, height, width = spec["input"]
+    data = load_folder(folder, (width, height))
+    delays = tuple(windows.get("delays_us") or (0,))
+    plan = WindowPlan(windows["timestep_us"], windows["slices"], windows["slices"], delays_us=delays)
+    scores = recording_scores(cnn, data, plan, whole=True)
+    decisions = np.array([item.sum(0).argmax() for item in scores])
+    order = [extra["labels"].index(name) if name in extra["labels"] else -1 for name in data.labels]
+    if -1 in order:
+        raise DvsError(f"{folder} holds {data.labels[order.index(-1)]!r}, which the CNN does not know")
+    targets = np.array(order)[data.targets]
+    return (
+        Outcome(targets, decisions, 0.0, float(np.mean([len(item) for item in scores])), {}),
+        tuple(extra["labels"]),
+        0,
+    )
+
+
+def _torch_door() -> Any:
+    try:
+        from ...pipeline.train.checkpoint import load_checkpoint
+    except ImportError as error:
+        raise DvsError(f"a checkpoint needs torch ({error}); install the extra: pip install 'dvs-run[train]'") from None
+    return load_checkpoint
+
+
+def _check_targets(targets: np.ndarray, labels: tuple[str, ...] | list[str]) -> None:
+    if len(targets) == 0:
+        raise DvsError("there are no images to evaluate on")
+    if targets.min() < 0 or targets.max() >= len(labels):
+        raise DvsError(f"the labels go from {targets.min()} to {targets.max()}, the model has {len(labels)} classes")
+
+
+class _Progress:
+    """A progress bar on the terminal; nothing where the output goes elsewhere."""
+
+    def __init__(self, total: int) -> None:
+        from rich.progress import Progress
+
+        self._bar = Progress(transient=True)
+        self._task = self._bar.add_task("evaluating", total=total)
+
+    def __enter__(self) -> "_Progress":
+        if self._bar.console.is_terminal:
+            self._bar.start()
+        return self
+
+    def __call__(self, done: int) -> None:
+        self._bar.update(self._task, completed=done)
+
+    def __exit__(self, *exception: object) -> None:
+        if self._bar.console.is_terminal:
+            self._bar.stop()
+
+
+def _print(outcome: Outcome, labels: tuple[str, ...], macs: int, out: Path | None) -> None:
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    console.print(f"accuracy {accuracy_text(outcome.right, outcome.n)}")
+    for step, right in outcome.right_after.items():
+        console.print(f"  after {step:4d} timesteps {right / outcome.n:8.2%}")
+    undecided = int((outcome.decisions < 0).sum())
+    if undecided:
+        console.print(f"{undecided} undecided (nothing favoured any class), counted as wrong")
+    if macs:
+        console.print(
+            f"{outcome.synops:,.0f} SynOps per decision in {outcome.timesteps:,.0f} timesteps; the CNN takes "
+            f"{macs:,} MACs a pass"
+        )
+    _print_confusion(console, outcome.confusion(len(labels)), labels)
+    if out is not None:
+        out.write_text(json.dumps(_plain(outcome, labels, macs), indent=1) + "\n")
+
+
+def _print_confusion(console: "Console", matrix: np.ndarray, labels: tuple[str, ...]) -> None:
+    """Rows: the right class; columns: the decision. Numbers stand for names above, where these are long."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold", title="rows: right class, columns: decision")
+    table.add_column("", no_wrap=True)
+    shown = [*range(len(labels)), *([len(labels)] if matrix[:, -1].any() else [])]
+    for column in shown:
+        table.add_column("none" if column == len(labels) else str(column), justify="right", no_wrap=True)
+    for row, name in enumerate(labels):
+        title = name if name == str(row) else f"{row} {name}"
+        table.add_row(title, *[str(matrix[row, column] or ".") for column in shown])
+    console.print(table)
+
+
+def _plain(outcome: Outcome, labels: tuple[str, ...], macs: int) -> dict[str, Any]:
+    low, high = wilson(outcome.right, outcome.n)
+    return {
+        "right": outcome.right,
+        "n": outcome.n,
+        "accuracy": outcome.right / outcome.n,
+        "interval_95": [low, high],
+        "right_after_timesteps": outcome.right_after,
+        "synops_per_decision": outcome.synops,
+        "timesteps_per_decision": outcome.timesteps,
+        "macs_of_the_cnn": macs,
+        "labels": list(labels),
+        "confusion": outcome.confusion(len(labels)).tolist(),
+    }

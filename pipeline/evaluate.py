@@ -1,0 +1,180 @@
+"""How often is a Network right? Run it over labelled images or recordings and keep every decision.
+
+Making the network is convert/'s work, printing the result nodes/commands/evaluate.py's.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .binning import bin_events
+from .encode import CurrentEncoder, PoissonEncoder
+from .engine import Engine
+from .errors import NetworkError, RecordingError
+from .events import EventPacket
+from .formats import open_recording
+from .slicer import TimeSlicer
+from .stream import Classification, Image
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Decisions against targets."""
+
+    targets: np.ndarray  # int64 (n,): index of the right class
+    decisions: np.ndarray  # int64 (n,): the last decision on each; -1: undecided, which counts as wrong
+    synops: float  # synaptic operations per sample, mean
+    timesteps: float  # per sample, mean
+    right_after: dict[int, int]  # images only: timesteps: how many were right after so many
+
+    @property
+    def right(self) -> int:
+        return int((self.decisions == self.targets).sum())
+
+    @property
+    def n(self) -> int:
+        return len(self.targets)
+
+    def confusion(self, classes: int) -> np.ndarray:
+        """int64 (class, decision): how often each was called what; the last column counts the undecided."""
+        matrix = np.zeros((classes, classes + 1), np.int64)
+        np.add.at(matrix, (self.targets, np.where(self.decisions < 0, classes, self.decisions)), 1)
+        return matrix
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One labelled stretch of a recording."""
+
+    path: Path
+    target: int
+    span_us: tuple[int, int] | None  # [start, stop); None: all of it
+
+
+def judge_images(
+    engine: Engine,
+    images: np.ndarray,
+    targets: np.ndarray,
+    encoder: PoissonEncoder | CurrentEncoder,
+    checkpoints: Sequence[int] = (),
+    progress: Callable[[int], None] = lambda done: None,
+) -> Outcome:
+    """Show every image (n, channel, height, width) from a fresh state; image i is number i for the encoder.
+
+    `checkpoints` are timesteps after which the decisions are counted as well.
+    """
+    if images.ndim != 4 or images.shape[1:] != engine.network.input_shape or not len(images):
+        raise NetworkError(
+            f"images of shape {images.shape} came to a network of input {engine.network.input_shape}; want "
+            "(n, channel, height, width) of that shape"
+        )
+    wanted = {step for step in checkpoints if step <= encoder.timesteps} | {encoder.timesteps}
+    right = dict.fromkeys(sorted(wanted), 0)
+    decisions = np.full(len(images), -1, np.int64)
+    synops = 0
+    for index, pixels in enumerate(images):
+        engine.reset()
+        for step, piece in enumerate(encoder.encode(Image(pixels), index), 1):
+            decision = engine.step(piece)
+            synops += decision.synops
+            if step in right:
+                right[step] += decision.index == targets[index]
+        decisions[index] = decision.index
+        progress(index + 1)
+    return Outcome(targets, decisions, synops / len(images), float(encoder.timesteps), right)
+
+
+def judge_recordings(
+    engine: Engine, trials: Sequence[Trial], progress: Callable[[int], None] = lambda done: None
+) -> Outcome:
+    """Show every trial from a fresh state, slice by slice; what counts is the decision after its last slice."""
+    decisions = np.full(len(trials), -1, np.int64)
+    synops = steps = 0
+    for index, trial in enumerate(trials):
+        engine.reset()
+        for decision in _decisions(engine, trial):
+            decisions[index] = decision.index
+            synops += decision.synops
+            steps += 1
+        progress(index + 1)
+    targets = np.array([trial.target for trial in trials], np.int64)
+    return Outcome(targets, decisions, synops / len(trials), steps / len(trials), {})
+
+
+def find_trials(folder: Path, labels: Sequence[str]) -> list[Trial]:
+    """The labelled recordings of a folder: by the label file beside each, else by the name of its subfolder.
+
+    A label file (NAME_labels.csv) gives one trial a line. Raises RecordingError for a label that the network lacks.
+    """
+    if not folder.is_dir():
+        raise RecordingError(
+            f"there is no folder {folder}; want FOLDER/LABEL/FILE, or files with NAME_labels.csv", folder
+        )
+    trials = []
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not path.name.startswith(".") and not path.name.endswith("_labels.csv"):
+            with open_recording(path) as recording:
+                spans = recording.labels
+            for span in spans:
+                target = _target(span.label, labels, path)
+                trials.append(Trial(path, target, (span.t_start_us, span.t_stop_us)))
+            if not spans:
+                trials.append(Trial(path, _target(path.parent.name, labels, path), None))
+    if not trials:
+        raise RecordingError(
+            f"{folder} holds no recordings; want FOLDER/LABEL/FILE, or files with NAME_labels.csv", folder
+        )
+    return trials
+
+
+def wilson(right: int, n: int) -> tuple[float, float]:
+    """95 % interval of a proportion (Wilson 1927)."""
+    z, share = 1.959964, right / n
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return max(centre - half, 0.0), min(centre + half, 1.0)
+
+
+def accuracy_text(right: int, n: int) -> str:
+    """98.51 % of 10,000 (95 % interval 98.25 to 98.73 %)."""
+    low, high = wilson(right, n)
+    return f"{right / n:.2%} of {n:,} (95 % interval {100 * low:.2f} to {100 * high:.2f} %)".replace("%", " %", 1)
+
+
+def _target(label: str, labels: Sequence[str], path: Path) -> int:
+    if label not in labels:
+        raise RecordingError(f"{path} is labelled {label!r}, but the network knows only {', '.join(labels)}", path)
+    return labels.index(label)
+
+
+def _decisions(engine: Engine, trial: Trial) -> Iterator[Classification]:
+    """The decision after every slice of one trial."""
+    if engine.timestep_us is None:
+        raise NetworkError(
+            "the network was made for images, it has no timestep; say the length of a slice (--window-us)"
+        )
+    with open_recording(trial.path) as recording:
+        sensor = recording.sensor
+        channels, height, width = engine.network.input_shape
+        if (channels, height, width) != (2, sensor.height, sensor.width):
+            raise NetworkError(
+                f"{trial.path} was recorded with {sensor} pixels and 2 polarities, the network wants "
+                f"{width}x{height} and {channels}"
+            )
+        slicer = TimeSlicer(engine.timestep_us, None if trial.span_us is None else trial.span_us[0])
+        for packet in recording:
+            for piece in slicer.push(_within(packet, trial.span_us)):
+                yield engine.step(bin_events(piece.events, sensor, piece.t_start_us, piece.t_stop_us))
+        for piece in slicer.finish():
+            yield engine.step(bin_events(piece.events, sensor, piece.t_start_us, piece.t_stop_us))
+
+
+def _within(packet: EventPacket, span_us: tuple[int, int] | None) -> EventPacket:
+    """The part of a packet that lies within the span; its promise reaches no further than the span's end."""
+    if span_us is None:
+        return packet
+    low, high = np.searchsorted(packet.events["t"], span_us)
+    return EventPacket(packet.events[low:high], min(packet.t_stop_us, span_us[1]))
