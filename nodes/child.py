@@ -1,4 +1,4 @@
-"""One node in this process, for the launcher that started it: `python -m dvs_run.nodes.child`, work on standard input."""
+"""One node in this process, for the launcher: `python -m dvs_run.nodes.child`, its work on standard input."""
 
 import json
 import os

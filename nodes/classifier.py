@@ -46,8 +46,8 @@ class Classifier(Node):
         if shape != network.input_shape:
             channels, height, width = network.input_shape
             raise NetworkError(
-                f"the network {self.config.network} is for {channels} channels of {width}x{height} pixels, {stream.name} "
-                f"has {stream.channels} of {stream.sensor}; use a network that was trained for that sensor"
+                f"the network {self.config.network} is for {channels} channels of {width}x{height} pixels, "
+                f"{stream.name} has {stream.channels} of {stream.sensor}; use a network trained for that sensor"
             )
         self._fit_timestep(stream)
         self._engine.reset()
@@ -82,8 +82,8 @@ class Classifier(Node):
             return
         if wanted is not None and given != wanted and not self.config.any_timestep:
             raise NetworkError(
-                f"the network {self.config.network} was trained on slices of {wanted} µs, {stream.name} comes in slices "
-                f"of {given} µs; set window_us of the binner to {wanted}, or `any_timestep: true` here"
+                f"the network {self.config.network} was trained on slices of {wanted} µs, {stream.name} comes in "
+                f"slices of {given} µs; set window_us of the binner to {wanted}, or `any_timestep: true` here"
             )
         self._synops = self._all_synops()
         self._engine = Engine(self._engine.network, given)

@@ -45,7 +45,7 @@ class File(Node):
         self._file: TextIO = sys.stdout
         if self.config.path != "-":
             try:
-                self._file = open(self.config.path, "w", encoding="utf-8")  # noqa: SIM115: closed by close()
+                self._file = Path(self.config.path).open("w", encoding="utf-8")  # noqa: SIM115
             except OSError as error:
                 raise FileError(f"{self.config.path} cannot be written: {error.strerror}") from None
 

@@ -181,7 +181,7 @@ def _inputs(
             continue
         settings = check_settings(Input, common | options, where, problems, ("from",))
         if settings is not None:
-            full = settings.when_full or ("drop_oldest" if _is_live(entries[producer]) else "wait")
+            full: WhenFull = settings.when_full or ("drop_oldest" if _is_live(entries[producer]) else "wait")
             edges.append(
                 Edge(
                     producer, name, str(port), settings.queue, full, settings.listen, settings.reach or settings.listen

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from .config import RunConfig
@@ -36,6 +37,8 @@ class Outcome:
         if what == "left":
             self.reports[name] = more
         elif what in FAILURES:
+            if what == "failed":  # its own word has the traceback, and replaces what a neighbour said of it
+                self.failures = [known for known in self.failures if known.node != more.node]
             if more.node not in (known.node for known in self.failures):
                 self.failures.append(more)
             return what != "fault"
@@ -68,7 +71,8 @@ def run_in_threads(
     """
     names = list(names)
     stop = threading.Event()
-    security = Security(config.settings.keys, config.settings.insecure)
+    keys = config.settings.keys
+    security = Security(Path(keys) if keys else None, config.settings.insecure)
     wire = Wire(stop, security)
     heard: queue.SimpleQueue[tuple[str, str, Any]] = queue.SimpleQueue()
     workers = []

@@ -24,8 +24,8 @@ class _Raised(Exception):
 
 def run_inline(config: RunConfig, request: StopRequest) -> Outcome:
     """Run every node to its end in the calling thread; several sources run one after the other."""
-    outcome, stages = Outcome(), {}
-    graph = config.graph
+    outcome, graph = Outcome(), config.graph
+    stages: dict[str, Stage] = {}
 
     def emit(name: str, message: Message) -> None:
         if request:

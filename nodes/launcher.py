@@ -162,7 +162,7 @@ def _stop_on_signals(request: "StopRequest") -> dict[str, int]:
             os._exit(128 + number)
         request.reason = reasons[number]
 
-    reasons = {signal.SIGINT: "interrupted by the user", signal.SIGTERM: "ended by SIGTERM"}
+    reasons: dict[int, str] = {signal.SIGINT: "interrupted by the user", signal.SIGTERM: "ended by SIGTERM"}
     for number in reasons:
         signal.signal(number, ask)
     return {reason: 128 + number for number, reason in reasons.items()}

@@ -1,24 +1,37 @@
-"""Messages: a typed header and a raw payload, to frames and back. The sockets are wire.py's work; docs/wire.md is the spec.
+"""Messages: a typed header and a raw payload, to frames and back. Sockets are wire.py's work; docs/wire.md is the spec.
 
-Three frames: topic (the kind, ASCII), header (a msgpack map), payload (raw little-endian arrays, or msgpack for reports).
-Nothing is pickled. A receiver trusts nothing: version, kind, lengths, dtypes, order and bounds are checked before a node
-sees the payload, and MessageError names the fault. What is checked against the stream (is this event on the sensor?)
-needs the StreamInfo that opened it, which the caller keeps.
+Three frames: topic (the kind, ASCII), header (a msgpack map), payload (raw little-endian arrays; msgpack for reports).
+Nothing is pickled. A receiver trusts nothing: version, kind, lengths, dtypes, order and bounds are checked before a
+node sees the payload, and MessageError names the fault. What is checked against the stream (is this event on the
+sensor?) needs the StreamInfo that opened it, which the caller keeps.
 
 A header is msgpack rather than a fixed struct: 2 µs more a message, but a new field does not break an old reader.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import msgspec
 import numpy as np
-from msgspec import Meta
 
 from ..pipeline.errors import DvsError
 from ..pipeline.events import EVENT_DTYPE, EventPacket, SensorSize
 from ..pipeline.stream import BinnedSlice, Classification, CurrentSlice, Image, LabelSpan, StreamInfo
+from .header import (
+    ABOUT,
+    AboutClassification,
+    AboutCurrent,
+    AboutEnd,
+    AboutEvents,
+    AboutFailed,
+    AboutImage,
+    AboutInfo,
+    AboutSlice,
+    AboutStatus,
+    Header,
+    State,
+)
 
 VERSION = 1
 MAX_MESSAGE_BYTES = 64 << 20  # of one frame: a 20-megapixel image, or 5 million events
@@ -32,7 +45,7 @@ class MessageError(DvsError):
 class Status:
     """What a node tells its neighbours and the launcher about itself."""
 
-    state: Literal["hello", "ready", "stop", "received", "told"]
+    state: State
     report: Mapping[str, Any] = field(default_factory=dict)  # msgpack values only
 
 
@@ -66,97 +79,11 @@ KINDS: dict[str, type] = {
 KIND_OF = {cls: kind for kind, cls in KINDS.items()}
 DATA_KINDS = frozenset({"events", "image", "slice", "current", "classification"})  # the ones a queue may drop
 
-Name = Annotated[str, Meta(min_length=1, max_length=200)]
-Text = Annotated[str, Meta(max_length=200)]
-Count = Annotated[int, Meta(ge=0, le=2**62)]
-Time = Annotated[int, Meta(ge=-(2**62), le=2**62)]  # leaves room for differences
-Side = Annotated[int, Meta(ge=1, le=65_535)]
-
-
-class Header(msgspec.Struct, frozen=True):
-    """The second frame. Unknown fields are ignored, so that a later minor version can add some."""
-
-    version: int
-    kind: Name
-    source: Name  # node that sent it
-    sequence: Count  # 0, 1, 2 ... per source, over all kinds
-    dropped: Count  # data messages discarded on the way here so far, this source's inputs and all before them
-    origin_ns: Time  # host monotonic time at which the data of this message was complete at its source
-    origin_clock: Text  # whose monotonic clock that is
-    sent_ns: Time  # host monotonic time at which this message was sent
-    sent_clock: Text
-    about: msgspec.Raw  # what the kind needs, below
-
-
-class AboutInfo(msgspec.Struct, frozen=True):
-    name: Annotated[str, Meta(max_length=4096)]
-    width: Side
-    height: Side
-    channels: Side
-    labels: Annotated[list[tuple[Text, Time, Time]], Meta(max_length=100_000)]
-    timestep_us: Annotated[int, Meta(ge=1, le=2**62)] | None
-
-
-class AboutEvents(msgspec.Struct, frozen=True):
-    count: Count
-    t_stop_us: Time
-
-
-class AboutImage(msgspec.Struct, frozen=True):
-    shape: tuple[Side, Side, Side]
-
-
-class AboutSlice(msgspec.Struct, frozen=True):
-    count: Count
-    t_start_us: Time
-    t_stop_us: Time
-
-
-class AboutCurrent(msgspec.Struct, frozen=True):
-    shape: tuple[Side, Side, Side]
-    t_start_us: Time
-    t_stop_us: Time
-
-
-class AboutClassification(msgspec.Struct, frozen=True):
-    t_start_us: Time
-    t_stop_us: Time
-    index: Annotated[int, Meta(ge=-1, le=2**31 - 1)]
-    label: Text
-    classes: Count
-    synops: Count
-    recording: Annotated[str, Meta(max_length=4096)]
-
-
-class AboutStatus(msgspec.Struct, frozen=True):
-    state: Literal["hello", "ready", "stop", "received", "told"]
-
-
-class AboutEnd(msgspec.Struct, frozen=True):
-    pass
-
-
-class AboutFailed(msgspec.Struct, frozen=True):
-    node: Name
-    error: str
-
-
-_ABOUT: dict[str, type[msgspec.Struct]] = {
-    "info": AboutInfo,
-    "events": AboutEvents,
-    "image": AboutImage,
-    "slice": AboutSlice,
-    "current": AboutCurrent,
-    "classification": AboutClassification,
-    "status": AboutStatus,
-    "end": AboutEnd,
-    "failed": AboutFailed,
-}
 _ENCODER = msgspec.msgpack.Encoder()
 _HEADER_DECODER = msgspec.msgpack.Decoder(Header)
 _NO_EVENTS = np.frombuffer(bytes(EVENT_DTYPE.itemsize), EVENT_DTYPE)[:0]  # read-only, like every array received
 _NO_CELLS = np.frombuffer(bytes(4), "<i4")[:0]
-_ABOUT_DECODERS: dict[str, Any] = {kind: msgspec.msgpack.Decoder(cls) for kind, cls in _ABOUT.items()}
+_ABOUT_DECODERS: dict[str, Any] = {kind: msgspec.msgpack.Decoder(cls) for kind, cls in ABOUT.items()}
 
 
 @dataclass(frozen=True)
@@ -212,8 +139,8 @@ def from_frames(frames: Sequence[bytes], stream: StreamInfo | None = None) -> Me
     header = _decode_header(head)
     if topic != header.kind.encode():
         raise MessageError(f"topic {bytes(topic[:32])!r} does not match the kind {header.kind!r} of the header")
-    if header.kind not in _ABOUT:
-        raise MessageError(f"kind {header.kind!r} from {header.source!r} is unknown; known are {', '.join(_ABOUT)}")
+    if header.kind not in ABOUT:
+        raise MessageError(f"kind {header.kind!r} from {header.source!r} is unknown; known are {', '.join(ABOUT)}")
     try:
         about = _ABOUT_DECODERS[header.kind].decode(header.about)
     except msgspec.MsgspecError as error:
@@ -238,19 +165,21 @@ class _OnlyVersion(msgspec.Struct):
     version: int
 
 
+_UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+
 def _decode_header(data: bytes) -> Header:
+    """The header; one of another version is named as such, whatever else is in it."""
     try:
         header = _HEADER_DECODER.decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        version = header.version
+    except _UNDECODABLE as error:
         try:
             version = msgspec.msgpack.decode(data, type=_OnlyVersion).version
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        except _UNDECODABLE:
             version = VERSION
         if version == VERSION:
             raise MessageError(f"the header is not one of this protocol: {error}") from None
-        header = None
-    else:
-        version = header.version
     if version != VERSION:
         raise MessageError(f"protocol version {version}, this program speaks {VERSION}; update the older of the two")
     return header
@@ -275,9 +204,9 @@ def _pack(payload: Payload) -> tuple[msgspec.Struct, bytes]:
             )
             return about, _raw(payload.scores, "<f8")
         case CurrentSlice(t_start_us, t_stop_us, values):
-            return AboutCurrent(values.shape, t_start_us, t_stop_us), _raw(values, "<f4")  # type: ignore[arg-type]
+            return AboutCurrent(values.shape, t_start_us, t_stop_us), _raw(values, "<f4")
         case Image(pixels):
-            return AboutImage(pixels.shape), _raw(pixels, "<f4")  # type: ignore[arg-type]
+            return AboutImage(pixels.shape), _raw(pixels, "<f4")
         case StreamInfo(name, sensor, channels, labels, timestep_us):
             spans = [(span.label, span.t_start_us, span.t_stop_us) for span in labels]
             return AboutInfo(name, sensor.width, sensor.height, channels, spans, timestep_us), b""
@@ -303,7 +232,7 @@ def _unpack(kind: str, about: Any, payload: bytes, stream: StreamInfo | None) ->
     if kind == "status":
         try:
             return Status(about.state, msgspec.msgpack.decode(payload, type=dict[str, Any]))
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        except _UNDECODABLE as error:
             raise MessageError(f"the report is not a msgpack map: {error}") from None
     if kind == "failed":
         return Failed(about.node, about.error, bytes(payload).decode(errors="replace"))

@@ -1,7 +1,7 @@
 """When the data of a recording is due: against absolute deadlines, so that lateness never adds up.
 
-A deadline is counted from the first event of the recording, not from the packet before: a late packet does not delay the
-next one. Lateness is how long after its deadline a packet was ready to be handed on.
+A deadline is counted from the first event of the recording, not from the packet before: a late packet does not delay
+the next one. Lateness is how long after its deadline a packet was ready to be handed on.
 """
 
 import time

@@ -5,6 +5,7 @@ standard input, and that pipe stays open: when it closes, because the launcher s
 SIGKILL included, the child lets go and ends. So no child is ever left behind.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -59,11 +60,9 @@ def _start(config: RunConfig, name: str, addresses: dict[str, str], control: str
         [sys.executable, "-P", "-m", "dvs_run.nodes.child"], stdin=subprocess.PIPE, start_new_session=True
     )
     assert child.stdin is not None
-    try:
+    with contextlib.suppress(BrokenPipeError):  # it died already; _listen says so
         child.stdin.write(json.dumps(work).encode() + b"\n")
         child.stdin.flush()
-    except BrokenPipeError:
-        pass  # it died already; _listen says so
     return child
 
 
@@ -73,6 +72,8 @@ def _listen(news: Any, outcome: Outcome, children: "dict[str, subprocess.Popen[b
     stopping = False
     while len(outcome.reports) < len(children) and time.monotonic() < give_up:
         heard = news.hear()
+        if stopping and heard is not None and heard[0] == "neighbour failed":
+            continue  # the echo of what we know
         stops = outcome.hear(*heard) if heard is not None else False
         if heard is None and not stopping:
             stops = _look_for_dead(outcome, children)
@@ -98,10 +99,8 @@ def _look_for_dead(outcome: Outcome, children: "dict[str, subprocess.Popen[bytes
 
 def _close_stdin(child: "subprocess.Popen[bytes]") -> None:
     assert child.stdin is not None
-    try:
+    with contextlib.suppress(BrokenPipeError):  # it is gone
         child.stdin.close()
-    except BrokenPipeError:
-        pass  # it is gone
 
 
 def _end(child: "subprocess.Popen[bytes]") -> None:

@@ -195,7 +195,9 @@ def _cut(packets: Iterator[EventPacket], begin_us: int, packet_us: int) -> Itera
 
     An error of the reader comes after the events before it have been handed on.
     """
-    stop_us, reached_us, pieces, error = begin_us + packet_us, begin_us, [], None
+    stop_us, reached_us = begin_us + packet_us, begin_us
+    pieces: list[np.ndarray] = []
+    error: RecordingError | None = None
     while error is None:
         try:
             packet = next(packets, None)

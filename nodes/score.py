@@ -1,4 +1,4 @@
-"""Node `score`: how often the decisions are right, per recording at its end and per decision, where labels are known."""
+"""Node `score`: how often decisions are right, per recording at its end and per decision, where labels are known."""
 
 from collections import Counter
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
 """Check plain values (from YAML, JSON or a command line) against a frozen dataclass of settings.
 
-Every fault is collected: where, what was found, what is wanted, and the nearest key or word that exists. Types are taken
-as they are: "5" is text, not a number; nothing is converted behind the user's back except a whole number to a real one.
+Every fault is collected: where, what was found, what is wanted, and the nearest key or word that exists. Types are
+taken as they are: "5" is text, not a number; nothing is converted except a whole number to a real one.
 """
 
 import dataclasses
@@ -31,9 +31,11 @@ def check_settings(cls: type, values: Any, where: str, problems: list[Problem], 
         problems.append(Problem(where, f"found {show(values)}, want keys with values (key: value)"))
         return None
     fields = {field.name: field for field in dataclasses.fields(cls)}
-    for key in values:
-        if key not in fields and key not in known:
-            problems.append(Problem(_join(where, key), f"unknown key{suggest(str(key), [*fields, *known])}"))
+    problems += [
+        Problem(_join(where, key), f"unknown key{suggest(str(key), [*fields, *known])}")
+        for key in values
+        if key not in fields and key not in known
+    ]
     checked = {}
     for name, field in fields.items():
         if name not in values:

@@ -1,10 +1,11 @@
 """The one door to ZeroMQ: one lossless, two-way connection per edge of the graph. docs/wire.md is the spec.
 
 The consumer binds a ROUTER, the producer connects a DEALER: messages flow down, and the consumer answers up (ready,
-received, stop), so that the start barrier and the end need no third party. Tried or considered: PUSH/PULL cannot answer;
-PUB/SUB loses at its high-water mark and before the subscription, silently; CONFLATE keeps the last frame of a message,
-not the last message. Therefore `drop_oldest` and `latest` are ours, in the receiver, where every drop is counted.
+received, stop), so that the start barrier and the end need no third party. Tried or considered: PUSH/PULL cannot
+answer; PUB/SUB loses at its high-water mark and before the subscription, silently; CONFLATE keeps the last frame of a
+message, not the last message. Therefore `drop_oldest` and `latest` are ours, behind the socket, every drop counted.
 A socket belongs to the thread that made it; every wait ends within TICK_MS to look at the stop flag.
+This file is longer than others because nothing else may import zmq.
 """
 
 import contextlib
@@ -12,7 +13,6 @@ import ipaddress
 import socket
 import threading
 import time
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,58 +22,19 @@ from urllib.parse import urlsplit
 import zmq
 
 from ..pipeline.errors import DvsError
-from ..pipeline.stream import StreamInfo
 from .graph import Edge
-from .messages import DATA_KINDS, MAX_MESSAGE_BYTES, Failed, Message, MessageError, Status, from_frames, to_frames
+from .inbox import Backlog, Inbox, NeighbourStopped
+from .messages import MAX_MESSAGE_BYTES, Failed, Message, MessageError, Status, from_frames, to_frames
 from .stage import Stopped, clock_id
 
 TICK_MS = 100  # longest time between two looks at the stop flag
 LINGER_MS = 2000  # how long a closing socket tries to deliver what was sent
 DROPPING_HWM = 10_000  # where the receiver drops, the socket takes what comes while a node is at work
 FAILURES = ("failed", "neighbour failed", "fault")  # news that come with a Failed
-_DATA_TOPICS = frozenset(kind.encode() for kind in DATA_KINDS)
 
 
 class WireError(DvsError):
     """A connection cannot be made, or was lost."""
-
-
-@dataclass
-class Counters:
-    """What happened at one input. received + dropped = data, info and end messages sent (+ missing, where lost)."""
-
-    received: int = 0
-    dropped: int = 0  # by the policy of the queue
-    refused: int = 0  # not messages of this protocol, or from somebody else
-    missing: int = 0  # sent, but neither received nor dropped
-    first_fault: str = ""  # why the first one was refused
-
-
-class Backlog:
-    """What waits at an input that may drop: whole messages, newest kept, beginnings and ends never dropped."""
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.dropped = 0
-        self._frames: deque[Sequence[bytes]] = deque()
-        self._data = 0
-
-    def put(self, frames: Sequence[bytes]) -> None:
-        if frames[0] in _DATA_TOPICS:
-            if self._data == self.limit:
-                oldest = next(i for i, waiting in enumerate(self._frames) if waiting[0] in _DATA_TOPICS)
-                del self._frames[oldest]
-                self.dropped += 1
-            else:
-                self._data += 1
-        self._frames.append(frames)
-
-    def take(self) -> Sequence[bytes] | None:
-        if not self._frames:
-            return None
-        frames = self._frames.popleft()
-        self._data -= frames[0] in _DATA_TOPICS
-        return frames
 
 
 @dataclass(frozen=True)
@@ -182,39 +143,25 @@ class Receiver:
 
     def __init__(self, router: zmq.Socket, edge: Edge, address: str, stop: threading.Event, fingerprint: str) -> None:
         self.edge, self.socket, self.address = edge, router, address
-        self.counters = Counters()
-        self.connected = False  # the producer has said hello
-        self._stop, self._fingerprint = stop, fingerprint
-        self._peer: bytes | None = None  # identity of the producer
-        self._stream: StreamInfo | None = None
-        self._expected = 0  # next sequence number
-        self._refused_of_peer = 0  # the producer's own messages that were refused: accounted for, not missing
+        self.inbox = Inbox(edge, fingerprint, self._answer)
+        self._stop = stop
         self._backlog = Backlog(1 if edge.when_full == "latest" else edge.queue) if edge.when_full != "wait" else None
-        self._asked_ns = time.monotonic_ns()  # when the producer was last seen or asked for a sign of life
+        self._asked_ns = time.monotonic_ns()  # when the producer was last asked for a sign of life
 
     def receive(self, wait: bool = True) -> Message | None:
-        """The next message, or None within TICK_MS. Raises Stopped, and WireError where messages or the peer are lost."""
+        """The next message, or None within TICK_MS. Raises Stopped, and an error where something was lost."""
         if self._stop.is_set():
             raise Stopped
         frames = self._next(wait)
         if frames is None:
             self._ask_for_life()
             return None
-        try:
-            message = from_frames(frames, self._stream)
-        except MessageError as error:
-            self._refused_of_peer += 1
-            return self._refuse(str(error))
-        if message.source != self.edge.producer:
-            self._refused_of_peer += 1
-            return self._refuse(f"it came from {message.source!r}, expected {self.edge.producer!r}")
-        return message if isinstance(message.payload, Failed) else self._accept(message)
+        return self.inbox.open(frames, self._backlog.dropped if self._backlog is not None else 0)
 
-    def answer(self, state: Any, report: dict[str, Any] | None = None) -> None:
+    def answer(self, state: str, report: dict[str, Any] | None = None) -> None:
         """Tell the producer something; a producer that is gone is noticed elsewhere."""
-        if self._peer is not None:
-            with contextlib.suppress(zmq.ZMQError):
-                self.socket.send_multipart([self._peer, *_status(self.edge.consumer, state, report)], zmq.DONTWAIT)
+        if self.inbox.peer is not None:
+            self._answer(self.inbox.peer, state, report or {})
 
     def close(self) -> None:
         self.socket.close()
@@ -226,81 +173,36 @@ class Receiver:
             if (frames := self._pull(zmq.DONTWAIT)) is None:
                 break
             self._backlog.put(frames)
-        if (waiting := self._backlog.take()) is None and wait and (frames := self._pull(0)) is not None:
-            return frames
-        self.counters.dropped = self._backlog.dropped
-        return waiting
+        waiting = self._backlog.take()
+        return self._pull(0) if waiting is None and wait else waiting
 
     def _pull(self, flags: int) -> Sequence[bytes] | None:
-        """Frames of the producer; a hello is answered and strangers are refused on the way."""
-        while True:
+        """The next frames of the producer; None if there are none (within TICK_MS if it may wait)."""
+        while not self._stop.is_set():
             try:
                 identity, *frames = self.socket.recv_multipart(flags)
             except zmq.Again:
                 return None
-            if len(frames) == 3 and frames[0] == b"status":
-                self._on_status(identity, frames)
-            elif identity == self._peer and frames:
-                return frames
-            else:
-                self._refuse("it came from a connection that had not said hello")
+            if (sorted_out := self.inbox.sort(identity, frames)) is not None:
+                return sorted_out
+        return None
 
-    def _on_status(self, identity: bytes, frames: Sequence[bytes]) -> None:
-        try:
-            message = from_frames(frames)
-        except MessageError as error:
-            self._refuse(str(error))
-            return
-        status = message.payload
-        if not isinstance(status, Status) or message.source != self.edge.producer:
-            self._refuse(f"a status of {message.source!r}, expected {self.edge.producer!r}")
-        elif status.state == "stop" and identity == self._peer:
-            raise WireError(
-                f"the run was stopped at {message.source}: {status.report.get('reason', 'no reason given')}"
-            )
-        elif status.state == "hello" and (identity == self._peer or self._peer is None or not self._expected):
-            before, self._peer = self._peer, identity
-            if status.report.get("graph") != self._fingerprint:
-                self.answer("stop", {"reason": "the two hosts run different graphs; give them the same config"})
-                self._peer = before
-                self._refuse(f"{message.source} runs another graph; give both hosts the same config")
-                return
-            self.connected = True
-            self.answer("ready")
-
-    def _accept(self, message: Message) -> Message | None:
-        if message.sequence < self._expected:
-            return self._refuse(f"sequence number {message.sequence} came after {self._expected - 1}")
-        self._expected = message.sequence + 1
-        counters = self.counters
-        counters.received += 1
-        known = counters.received + counters.dropped + self._refused_of_peer
-        counters.missing = max(0, self._expected - known)
-        if counters.missing and self._backlog is None:
-            raise WireError(
-                f"{counters.missing} messages from {self.edge.producer} are missing before number {message.sequence}"
-                + (f"; refused {counters.refused}, the first because {counters.first_fault}" * bool(counters.refused))
-            )
-        if isinstance(message.payload, StreamInfo):
-            self._stream = message.payload
-        return message
-
-    def _refuse(self, fault: str) -> None:
-        self.counters.refused += 1
-        self.counters.first_fault = self.counters.first_fault or fault
+    def _answer(self, identity: bytes, state: str, report: dict[str, Any]) -> None:
+        with contextlib.suppress(zmq.ZMQError):
+            self.socket.send_multipart([identity, *_status(self.edge.consumer, state, report)], zmq.DONTWAIT)
 
     def _ask_for_life(self) -> None:
         """Once a second of silence: an answer that cannot be delivered means that the producer's host is gone."""
-        now = time.monotonic_ns()
-        if self._peer is None or now - self._asked_ns < 1_000_000_000:
+        now, peer = time.monotonic_ns(), self.inbox.peer
+        if peer is None or now - self._asked_ns < 1_000_000_000:
             return
         self._asked_ns = now
         try:
-            self.socket.send_multipart([self._peer, *_status(self.edge.consumer, "ready", None)], zmq.DONTWAIT)
+            self.socket.send_multipart([peer, *_status(self.edge.consumer, "ready", {})], zmq.DONTWAIT)
         except zmq.Again:
             pass
         except zmq.ZMQError:
-            if self._expected:
+            if self.inbox.started:
                 raise WireError(f"the connection from {self.edge.producer} was lost before its stream ended") from None
 
 
@@ -343,7 +245,7 @@ class Sender:
                 self.tend()
 
     def tend(self) -> None:
-        """Read what the consumer says. Raises WireError if it stopped the run or is gone."""
+        """Read what the consumer says. Raises NeighbourStopped if it ended the run, WireError if it is gone."""
         self._tended_ns = time.monotonic_ns()
         if self._stop.is_set():
             raise Stopped
@@ -361,7 +263,8 @@ class Sender:
                 self.ready |= status.state == "ready"
                 self.received_all |= status.state == "received"
                 if status.state == "stop":
-                    raise WireError(f"{message.source} stopped the run: {status.report.get('reason', 'no reason')}")
+                    node, reason = status.report.get("node", message.source), status.report.get("reason", "stopped")
+                    raise NeighbourStopped(Failed(str(node), str(reason)))
         if self._monitor is not None and self._monitor.poll(0):
             self._monitor.recv_multipart()
             if self._sent and not self.received_all:
@@ -406,7 +309,7 @@ class NewsIn:
         if not isinstance(message.payload, Status):
             return None
         what, more = str(message.payload.report.get("what", "")), message.payload.report.get("more")
-        return what, message.source, Failed(**more) if what in FAILURES else more
+        return what, message.source, Failed(**more) if what in FAILURES and isinstance(more, dict) else more
 
 
 def wait_for_answers(senders: Sequence[Sender], timeout_ms: int = TICK_MS) -> None:
@@ -468,9 +371,9 @@ def _bindable(address: str) -> str:
     return f"tcp://{socket.gethostbyname(parts.hostname or '')}:{parts.port}"
 
 
-def _status(source: str, state: Any, report: dict[str, Any] | None) -> list[bytes]:
+def _status(source: str, state: Any, report: dict[str, Any]) -> list[bytes]:
     now = time.monotonic_ns()
-    return to_frames(Message(Status(state, report or {}), source, 0, 0, now, clock_id(), now, clock_id()))
+    return to_frames(Message(Status(state, report), source, 0, 0, now, clock_id(), now, clock_id()))
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .graph import Graph
+from .inbox import NeighbourStopped
 from .messages import End, Failed, Message, to_frames
 from .stage import Stage, Stopped, failure
 from .wire import Receiver, Sender, Wire, WireError, wait_for_answers, wait_for_messages
@@ -15,14 +16,6 @@ HELLO_AGAIN_NS = 500_000_000
 # (what, node, more): open; ready; failed and neighbour failed with a Failed; fault with a
 # Failed: a source ended early, the others finish what they have; output closed; at last left with a report
 Tell = Callable[[str, str, Any], None]
-
-
-class NeighbourFailed(Exception):
-    """Another node failed and said so; its own host reports it."""
-
-    def __init__(self, failed: Failed) -> None:
-        super().__init__(failed.error)
-        self.failed = failed
 
 
 class Worker(threading.Thread):
@@ -44,23 +37,21 @@ class Worker(threading.Thread):
         self._stage: Stage | None = None
 
     def run(self) -> None:
-        reason = ""  # why it ends early, for neighbours on other hosts
+        ended: Failed | None = None  # why it ends early, for neighbours in other processes
         try:
             self._work()
         except Stopped:
-            reason = self.wire.stop_reason
-        except NeighbourFailed as error:
-            reason = f"{error.failed.node} failed: {error.failed.error}"
-            self._tell("neighbour failed", self.name, error.failed)
+            ended = Failed(self.name, self.wire.stop_reason)
+        except NeighbourStopped as error:
+            ended = error.failed
+            self._tell("neighbour failed", self.name, ended)
         except BrokenPipeError:
-            reason = "whoever read the output has gone"
+            ended = Failed(self.name, "whoever read the output has gone")
             self._tell("output closed", self.name, None)
         except BaseException as error:  # a node may raise anything, Rust's PanicException included
-            failed = failure(self.name, error)
-            reason = f"{failed.node} failed: {failed.error}"
-            self._tell("failed", self.name, failed)
-        report = self._leave(reason)
-        self._tell("left", self.name, report)
+            ended = failure(self.name, error)
+            self._tell("failed", self.name, ended)
+        self._tell("left", self.name, self._leave(ended))
 
     def _work(self) -> None:
         fingerprint = self.graph.fingerprint
@@ -116,19 +107,17 @@ class Worker(threading.Thread):
                     sender.tend()
 
     def _take(self, stage: Stage, receiver: Receiver, message: Message) -> None:
-        if isinstance(message.payload, Failed):
-            raise NeighbourFailed(message.payload)
         stage.dropped_upstream = max(
-            stage.dropped_upstream, message.dropped + sum(other.counters.dropped for other in self._receivers)
+            stage.dropped_upstream, message.dropped + sum(other.inbox.counters.dropped for other in self._receivers)
         )
         stage.take(message, receiver.edge.port)
         if isinstance(message.payload, End):
             receiver.answer("received")
 
     def _check_connected(self, deadline: int) -> bool:
-        silent = [receiver for receiver in self._receivers if not receiver.connected]
+        silent = [receiver for receiver in self._receivers if receiver.inbox.peer is None]
         if silent and time.monotonic_ns() > deadline:
-            fault = next((r.counters.first_fault for r in silent if r.counters.first_fault), "")
+            fault = next((r.inbox.counters.first_fault for r in silent if r.inbox.counters.first_fault), "")
             raise WireError(
                 f"nothing came from {', '.join(r.edge.producer for r in silent)} within {self._timeout_ns / 1e9:g} s; "
                 f"is `dvs-run CONFIG --node {silent[0].edge.producer}` running?"
@@ -155,14 +144,13 @@ class Worker(threading.Thread):
             for sender in waiting:
                 sender.tend()
 
-    def _leave(self, reason: str) -> dict[str, Any]:
+    def _leave(self, ended: Failed | None) -> dict[str, Any]:
         """Close everything, whatever happened; returns the report for the summary."""
-        if reason:
-            frames = to_frames(Message(Failed(self.name, reason), self.name, 0))
+        if ended is not None:
             for sender in _apart(self._senders):
-                sender.leave(frames)
+                sender.leave(to_frames(Message(ended, self.name, 0)))
             for receiver in _apart(self._receivers):
-                receiver.answer("stop", {"reason": reason})
+                receiver.answer("stop", {"node": ended.node, "reason": ended.error})
         report: dict[str, Any] = {"name": self.name, "kind": self._spec.kind}
         try:
             if self._stage is not None:
@@ -170,9 +158,11 @@ class Worker(threading.Thread):
                 self._stage.close()
         except Exception as error:  # what it did before is worth telling still
             self._tell("failed", self.name, failure(self.name, error))
-        for end in (*self._senders, *self._receivers):
-            end.close()
-        return report | {"inputs": {str(receiver.edge): vars(receiver.counters) for receiver in self._receivers}}
+        for sender in self._senders:
+            sender.close()
+        for receiver in self._receivers:
+            receiver.close()
+        return report | {"inputs": {str(receiver.edge): vars(receiver.inbox.counters) for receiver in self._receivers}}
 
 
 def _apart(ends: list[Any]) -> list[Any]:
