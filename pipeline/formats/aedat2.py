@@ -243,14 +243,17 @@ class Aedat2Writer(RecordingWriter):
 
     def _write(self, events: np.ndarray) -> None:
         layout = self._layout
-        if events["t"][0] < 0:
-            raise EventError(f"AEDAT 2.0 counts time from 0, not from {events['t'][0]} µs")
+        if events["t"][0] < 0 or events["t"][-1] >= 1 << 32:
+            raise EventError(
+                f"AEDAT 2.0 counts time from 0 to 2^32 µs, not {events['t'][0]} .. {events['t'][-1]}; "
+                "subtract the time of the first event"
+            )
         words = np.empty(len(events), _WORDS["aedat2"])
         x = layout.width - 1 - events["x"].astype(np.uint32)
         y = layout.height - 1 - events["y"].astype(np.uint32)
         bit = events["p"] == bool(layout.on_bit)
         words["address"] = x << layout.x_shift | y << layout.y_shift | bit.astype(np.uint32) << layout.p_shift
-        words["time"] = events["t"] & 0xFFFF_FFFF
+        words["time"] = events["t"]
         self._file.write(words.tobytes())
 
 

@@ -84,18 +84,12 @@ class NumpyFile(Source):
             self._check(columns, unit)
             self._unit_us = _UNITS_US[unit or "us"]
             width, height = extras.get("width"), extras.get("height")
+            self.codec = extras.get("codec", "none")
         stated = SensorSize(int(width), int(height)) if width and height else None
         self.details = {"time unit": unit or "us, assumed"}
         if stated is None and options.sensor is None:
             self.details["sensor"] = "not stated; the smallest known one that holds all events"
         self.sensor = options.sensor or stated or sensor_of(self, path)
-
-    @property
-    def codec(self) -> str:  # type: ignore[override]
-        if self.container == "npy":
-            return "none"
-        with self._damage(), zipfile.ZipFile(self._path) as archive:
-            return "none" if all(not entry.compress_type for entry in archive.infolist()) else "deflate"
 
     def batches(self, reading: Reading) -> Iterator[Batch]:
         count = reading.options.packet_events
@@ -215,8 +209,10 @@ def _read_all(columns: dict[str, _Rows], count: int) -> tuple[dict[str, np.ndarr
 
 
 def _extras(archive: zipfile.ZipFile, names: dict[str, str]) -> dict[str, Any]:
-    """Sensor size and time unit, where the file states them."""
+    """Compression; sensor size and time unit, where the file states them."""
     found: dict[str, Any] = {}
+    if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+        found["codec"] = "deflate"
     for name in ("sensor", "width", "height", *_TEXTS):
         if name not in names or archive.getinfo(names[name]).file_size > 4096:
             continue

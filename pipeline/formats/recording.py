@@ -182,13 +182,12 @@ class Recording:
         except Stopped:
             return
         except OSError as error:  # the disk, or the file was taken away
-            raise RecordingError(
-                f"{self.path}: reading stopped after {reading.events_read} events: {error.strerror or error}",
-                self.path,
-                None,
-                reading.last_good_us,
-                reading.events_read,
-            ) from error
+            what = f"{self.path}: reading stopped after {reading.events_read} events: {error.strerror or error}"
+            fault = RecordingError(what, self.path, None, reading.last_good_us, reading.events_read)
+            if self.options.on_error == "raise":
+                raise fault from error
+            reading.fault = fault
+            reading.defects["faults"] += 1
 
     def close(self) -> None:
         """End iterations that are under way, which closes their files. The recording can be iterated again."""
