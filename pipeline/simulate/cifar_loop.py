@@ -27,7 +27,7 @@ def simulate_cifar_loop(image: np.ndarray, seed: int, loops: int = LOOPS, pixels
 
 
 def cifar_loop_frames(image: np.ndarray, seed: int, loops: int = LOOPS) -> tuple[np.ndarray, np.ndarray]:
-    """What the pixels see: times int64[n] in µs, frames float32[n, 128, 128]. `seed` says where in the loop it begins."""
+    """What the pixels see: times int64[n] in µs, frames float32[n, 128, 128]. `seed` says where the loop begins."""
     picture = np.asarray(image, np.float32)
     if picture.ndim == 3 and picture.shape[2] == 3:
         picture = picture @ np.array([0.299, 0.587, 0.114], np.float32)

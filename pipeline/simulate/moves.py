@@ -62,7 +62,7 @@ def towards(*parts: np.ndarray | float) -> np.ndarray:
 
 
 def reach(target: np.ndarray, pole: np.ndarray, upper_m: float, fore_m: float) -> tuple[np.ndarray, np.ndarray]:
-    """Directions of upper arm and forearm with the wrist at `target` (from the shoulder) and the elbow towards `pole`."""
+    """Directions of upper arm and forearm with the wrist at `target` (from the shoulder), the elbow towards `pole`."""
     distance = np.linalg.norm(target, axis=-1, keepdims=True)
     axis = target / np.maximum(distance, 1e-9)
     distance = np.clip(distance, abs(upper_m - fore_m) + 0.02, 0.999 * (upper_m + fore_m))

@@ -1,7 +1,7 @@
 """The pixel model's inner loops. What they compute is told in pixel.py; how they are laid out, here.
 
-A frame interval takes three sweeps over the pixels. The first two are free of branches, so the compiler runs them several
-pixels at a time: the photoreceptors, then which pixels have something to do (few). The third gives those few to `_fire`.
+A frame interval takes three sweeps over the pixels. The first two are free of branches, so the compiler runs several
+pixels at a time: the photoreceptors, then which pixels have something to do (few). The third gives those to `_fire`.
 Measured on one core against a single loop with the C library's logarithm: a third of the time. Hence also the logarithm
 of our own: it errs by less than 1e-6, a hundred-thousandth of a threshold, and alike on every machine.
 `error_model="numpy"` says only that no division here asks whether its divisor is zero, which would keep loops scalar.

@@ -1,0 +1,107 @@
+"""Read the picture that is to be moved before the camera: PNG, .npy, or one image of an IDX file.
+
+PNG is read with the standard library alone (8 bits a channel, not interlaced), so that no image library is needed.
+"""
+
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import RecordingError
+from ..idx import read_images
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}  # PNG colour type: grey, RGB, grey + alpha, RGBA
+_MOST_PIXELS = 1 << 24
+
+
+def read_picture(path: str | Path, index: int = 0) -> np.ndarray:
+    """float32 (height, width) or (height, width, 3), 0..255. `index` chooses from an IDX or a stacked .npy file."""
+    path = Path(path)
+    try:
+        with open(path, "rb") as file:
+            start = file.read(8)
+    except OSError as error:
+        raise RecordingError(f"{path}: cannot be opened: {error.strerror or error}", path) from error
+    if start == _PNG:
+        return _png(path)
+    if start[:6] == b"\x93NUMPY":
+        return _npy(path, index)
+    if start[:2] in (b"\0\0", b"\x1f\x8b"):
+        images = read_images(path)
+        return 255 * _chosen(path, images, index).transpose(1, 2, 0).squeeze()
+    raise RecordingError(f"{path}: is neither PNG nor .npy nor IDX; convert it to PNG", path, byte_offset=0)
+
+
+def _chosen(path: Path, images: np.ndarray, index: int) -> np.ndarray:
+    if not 0 <= index < len(images):
+        raise RecordingError(f"{path}: has {len(images)} images, there is no index {index}", path)
+    chosen: np.ndarray = images[index]
+    return chosen
+
+
+def _npy(path: Path, index: int) -> np.ndarray:
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise RecordingError(f"{path}: cannot be read: {error}", path) from error
+    if array.dtype.kind not in "uif":
+        raise RecordingError(f"{path}: holds {array.dtype}, want numbers from 0 (black) to 255 (white)", path)
+    if array.ndim == 4 or (array.ndim == 3 and array.shape[2] != 3):
+        array = _chosen(path, array, index)
+    if array.ndim not in (2, 3):
+        raise RecordingError(
+            f"{path}: has shape {array.shape}, want (height, width), ( , , 3) or a stack of such", path
+        )
+    return np.asarray(array, np.float32)
+
+
+def _png(path: Path) -> np.ndarray:
+    try:
+        return _decode_png(path.read_bytes())
+    except (struct.error, zlib.error, IndexError, ValueError) as error:
+        raise RecordingError(f"{path}: the PNG cannot be read: {error or 'it is cut short'}", path) from error
+
+
+def _decode_png(data: bytes) -> np.ndarray:
+    width, height, depth, colour, _, _, interlace = struct.unpack(">IIBBBBB", data[16:29])
+    if depth != 8 or colour not in (*_CHANNELS, 3) or interlace:
+        raise ValueError(
+            f"{depth} bits a channel, colour type {colour}, interlace {interlace}; save it as plain 8-bit PNG"
+        )
+    if not 0 < width * height <= _MOST_PIXELS:
+        raise ValueError(f"{width}x{height} pixels; want 1 to {_MOST_PIXELS}")
+    at, packed, palette = 8, b"", b""
+    while at + 8 <= len(data):
+        length, kind = struct.unpack(">I4s", data[at : at + 8])
+        body = data[at + 8 : at + 8 + length]
+        packed += body if kind == b"IDAT" else b""
+        palette = body if kind == b"PLTE" else palette
+        at += 12 + length
+    channels = _CHANNELS.get(colour, 1)
+    wanted = height * (width * channels + 1)
+    flat = zlib.decompressobj().decompress(packed, wanted)
+    if len(flat) != wanted:
+        raise ValueError(f"its pixels end after {len(flat)} of {wanted} bytes")
+    pixels = _unfilter(np.frombuffer(flat, np.uint8).reshape(height, -1), channels).reshape(height, width, channels)
+    if colour == 3:
+        return np.frombuffer(palette, np.uint8).reshape(-1, 3)[pixels[:, :, 0]].astype(np.float32)
+    return pixels[:, :, : 3 if channels >= 3 else 1].squeeze(2 if channels < 3 else ()).astype(np.float32)
+
+
+def _unfilter(lines: np.ndarray, step: int) -> np.ndarray:
+    """Undo PNG's prediction, line by line: none, left, up, average, Paeth."""
+    height, width = len(lines), lines.shape[1] - 1
+    out = np.zeros((height + 1, width + step), np.int64)  # a border of zeros above and to the left
+    for y, line in enumerate(lines.astype(np.int64), 1):
+        kind = int(line[0])
+        if kind > 4:
+            raise ValueError(f"line {y - 1} has filter {kind}; want 0 to 4")
+        for x in range(step, width + step):
+            left, up, corner = int(out[y, x - step]), int(out[y - 1, x]), int(out[y - 1, x - step])
+            guess = left + up - corner
+            nearest = min((abs(guess - left), 0, left), (abs(guess - up), 1, up), (abs(guess - corner), 2, corner))[2]
+            out[y, x] = (line[x - step + 1] + (0, left, up, (left + up) // 2, nearest)[kind]) & 255
+    return out[1:, step:].astype(np.uint8)
