@@ -5,6 +5,7 @@ numbers: a rule sees values, never symbols.
 """
 
 import copy
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -53,7 +54,8 @@ class _Recorder(fx.Interpreter):
 def _values(traced: fx.GraphModule, input_shape: tuple[int, int, int]) -> dict[fx.Node, Any]:
     recorder = _Recorder(traced)
     try:
-        with torch.inference_mode():
+        with torch.inference_mode(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of layers that are judged in a moment
             recorder.run(torch.zeros(2, *input_shape))
     except Exception as error:  # whatever a foreign forward raises
         where = f" at layer {_name(recorder.at)!r}" if recorder.at is not None else ""
