@@ -8,6 +8,7 @@ A file is known by its first bytes, never by its name. Other packages add contai
 `dvs_run.formats`: each entry point names a Container.
 """
 
+import functools
 import importlib
 import importlib.metadata
 from collections.abc import Callable
@@ -102,9 +103,13 @@ def open_writer(
     return writer
 
 
-def _catalogue() -> list[Container]:
-    added = [_plugin(entry) for entry in importlib.metadata.entry_points(group="dvs_run.formats")]
-    return [*CONTAINERS, *added]
+def _catalogue() -> tuple[Container, ...]:
+    return (*CONTAINERS, *_added())
+
+
+@functools.cache
+def _added() -> tuple[Container, ...]:
+    return tuple(_plugin(entry) for entry in importlib.metadata.entry_points(group="dvs_run.formats"))
 
 
 def _plugin(entry: importlib.metadata.EntryPoint) -> Container:

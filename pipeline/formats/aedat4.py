@@ -29,7 +29,7 @@ class Aedat4(Source):
                 self._header = layout.parse_header(file)
             streams = _decoder(path).id_to_stream()
         except ValueError as error:
-            raise RecordingError(f"{path}: damaged AEDAT 4 file: {error}", path, len(layout.MAGIC)) from None
+            raise RecordingError(f"{path}: damaged AEDAT 4 file: {error}", path, 0) from None
         self.codec = layout.CODECS[self._header.codec].removesuffix("_high")
         self._streams: dict[int, dict[str, Any]] = dict(sorted(streams.items()))
         self._stream = self._choose(options.stream_id)

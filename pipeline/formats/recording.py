@@ -214,18 +214,21 @@ def _count(reading: Reading, state: np.ndarray) -> None:
 
 def _cut(events: np.ndarray, options: ReadOptions) -> Iterator[EventPacket]:
     """Pieces of at most packet_events events that span no multiple of packet_us, read-only."""
+    if not len(events):
+        return
     events.flags.writeable = False
     times = events["t"]
     edges = set(range(0, len(events), options.packet_events))
     cells = None
-    if options.packet_us is not None and len(events):
-        cells = times // options.packet_us
+    packet_us = options.packet_us or 0  # 0: no bound
+    if packet_us:
+        cells = times // packet_us
         edges.update((np.flatnonzero(np.diff(cells)) + 1).tolist())
     starts = sorted(edges)
     for start, stop in zip(starts, [*starts[1:], len(events)], strict=True):
         t_stop_us = int(times[stop - 1])  # another event of this microsecond may follow
-        if cells is not None and options.packet_us and stop < len(events) and cells[stop] != cells[stop - 1]:
-            t_stop_us = int(cells[stop - 1] + 1) * options.packet_us
+        if cells is not None and stop < len(events) and cells[stop] != cells[stop - 1]:
+            t_stop_us = int(cells[stop - 1] + 1) * packet_us
         yield EventPacket(events[start:stop], t_stop_us)
 
 
