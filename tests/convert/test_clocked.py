@@ -1,0 +1,141 @@
+"""The clocked torch reference equals its slow twin and, on whole numbers, the event-driven engine: spike for spike."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from dvs_run.pipeline.convert import Clocked, constant_current, convert, fan_out, macs, run
+from dvs_run.pipeline.engine import Engine
+from dvs_run.pipeline.errors import NetworkError
+from dvs_run.pipeline.network import IF, Conv2d, Delay, Linear, Network, Readout, SumPool2d
+from dvs_run.pipeline.stream import BinnedSlice, CurrentSlice
+
+from .. import naive
+from . import nets
+
+NAMES = [
+    "conv, average pool, linear",
+    "groups",
+    "strided conv, overlapping pool before the ReLU",
+    "pool first",
+    "batch norm",
+]
+
+
+def converted(name, **settings):
+    return convert(nets.fitted(nets.SUPPORTED[name]), nets.SHAPE, nets.LABELS, nets.inputs(16), **settings).network
+
+
+def spike_trains(steps, n=2, shape=nets.SHAPE, seed=3):
+    """(step, n, channel, height, width) of spikes."""
+    return (np.random.default_rng(seed).random((steps, n, *shape)) < 0.3).astype(np.float32)
+
+
+def whole_numbers(network, engine):
+    """The network with the engine's own integers as weights, so that floating point is exact."""
+
+    def rounded(array, unit):
+        return None if array is None else np.rint(array.astype(float) / unit).astype(np.float32)
+
+    layers, unit = [], 1.0
+    for layer in network.layers:
+        if isinstance(layer, Conv2d | Linear):
+            unit = engine.units[layer.name]
+            layer = dataclasses.replace(layer, weight=rounded(layer.weight, unit), bias=rounded(layer.bias, unit))
+        elif isinstance(layer, IF):
+            threshold, v_init = rounded(layer.threshold, unit), rounded(layer.v_init, unit)
+            layer = dataclasses.replace(layer, threshold=threshold, v_init=v_init)
+        layers.append(layer)
+    return dataclasses.replace(network, layers=tuple(layers))
+
+
+def cells(frame, step):
+    flat = np.flatnonzero(frame).astype(np.int32)
+    return BinnedSlice(step, step + 1, flat, np.ones(len(flat), np.int32))
+
+
+@pytest.mark.parametrize("reset", ["subtract", "zero"])
+@pytest.mark.parametrize("name", NAMES[:3])
+def test_it_equals_the_slow_twin(name, reset):
+    network = converted(name, reset=reset, max_error=None)
+    trains = spike_trains(6)
+    state = Clocked(network, 2, torch.float64)
+    scores = np.stack([state.step(torch.from_numpy(x)).numpy() for x in trains])
+    for copy in range(2):
+        wanted, spikes = naive.run_float(network, trains[:, copy])
+        assert scores[:, copy] == pytest.approx(wanted, abs=1e-9)
+        for layer, counts in spikes.items():
+            assert np.array_equal(state.spikes[layer][copy].numpy(), counts)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("kind", ["membrane", "count"])
+def test_on_whole_numbers_it_equals_the_engine(name, kind):
+    network = converted(name, readout=Readout(kind), max_error=None)
+    engine = Engine(network)
+    state = Clocked(whole_numbers(network, engine), 1, torch.float64)
+    unit = 1.0 if kind == "count" else engine.units[network.layers[-1].name]
+    for step, x in enumerate(spike_trains(20, n=1)):
+        decision = engine.step(cells(x[0], step))
+        assert state.step(torch.from_numpy(x))[0].numpy() * unit == pytest.approx(decision.scores, rel=1e-9, abs=1e-9)
+    for layer in network.layers:
+        if isinstance(layer, IF):
+            assert state.spikes[layer.name].sum() > 0
+    assert state.synops.item() == sum(engine.synops_per_layer.values())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_with_the_weights_as_they_are_the_engine_decides_nearly_the_same(name):
+    network = converted(name)
+    engine = Engine(network)
+    image = nets.inputs(1, seed=9)
+    *_, scores = run(network, constant_current(image, 64), is_current=True)
+    for step in range(64):
+        decision = engine.step(CurrentSlice(step, step + 1, image[0].numpy()))
+    wanted = scores[0].numpy()
+    assert np.abs(decision.scores - wanted).max() < 0.02 * np.abs(wanted).max()
+
+
+def test_a_delay_hands_the_first_layer_earlier_inputs():
+    layers = (
+        Delay("delay", ("input",), (0, 20, 30)),
+        Linear("fc", ("delay",), np.array([[1, 10, 100]], np.float32)),
+    )
+    network = Network(layers, (1, 1, 1), ("a",), Readout("membrane"), 10)
+    inputs = [torch.full((1, 1, 1, 1), float(x)) for x in (1, 0, 0, 0, 1, 1)]
+    totals = [float(scores[0, 0]) for scores in run(network, inputs)]
+    assert np.diff(totals, prepend=0).tolist() == [1, 0, 10, 100, 1, 1]
+
+
+def test_delays_that_do_not_fit_the_timestep_are_refused():
+    layers = (Delay("delay", ("input",), (0, 15)), Linear("fc", ("delay",), np.ones((1, 2), np.float32)))
+    with pytest.raises(NetworkError, match="no multiples of the timestep"):
+        Clocked(Network(layers, (1, 1, 1), ("a",), Readout("membrane"), 10), 1)
+
+
+def test_an_input_of_another_shape_is_refused():
+    with pytest.raises(NetworkError, match=r"input has shape \(1, 3, 8, 8\), want \(2, 3, 16, 16\)"):
+        Clocked(converted(NAMES[0]), 2).step(torch.zeros(1, 3, 8, 8))
+
+
+def test_macs_and_fan_out_are_those_of_the_engine():
+    network = converted(NAMES[2])
+    assert macs(network) == dict(Engine(network).macs_per_layer)
+    image = nets.inputs(1)
+    assert fan_out(network)["0"].sum().item() == macs(network)["0"]
+    assert image.shape[1:] == fan_out(network)["0"].shape
+
+
+def test_constant_current_costs_no_synops_in_the_first_layer():
+    layers = (
+        SumPool2d("pool", ("input",), (2, 2), (2, 2)),
+        Linear("fc", ("pool",), np.ones((2, 4), np.float32)),
+    )
+    network = Network(layers, (1, 4, 4), ("a", "b"), Readout("membrane"))
+    state = Clocked(network, 1)
+    state.step(torch.ones(1, 1, 4, 4), is_current=True)
+    assert state.synops.item() == 0
+    state.step(torch.ones(1, 1, 4, 4))
+    assert state.synops.item() == 16 * 2
