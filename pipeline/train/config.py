@@ -127,6 +127,12 @@ class Training(_Strict):
     calibration: int = Field(256, ge=1)  # training frames that travel in the checkpoint, for normalization
 
 
+class Spiking(_Strict):
+    """Fine-tune as the spiking network: spikes forward, the CNN's gradient backward (spiking.py)."""
+
+    percentile: float = Field(99.5, gt=0, le=100)  # of each layer's activations becomes firing rate 1
+
+
 class EventTraining(_Strict):
     """A train config with `data.kind` recordings, saccades or simulated-gesture."""
 
@@ -135,8 +141,15 @@ class EventTraining(_Strict):
     windows: Windows
     augment: Augment = Augment()
     training: Training
+    spiking: Spiking | None = None  # wants start_from: the CNN that is fine-tuned
     start_from: Path | None = None  # checkpoint whose weights training starts from; None: random
     out: Path  # the checkpoint of the epoch that is best on validation
+
+    @model_validator(mode="after")
+    def _startable(self) -> "EventTraining":
+        if self.spiking and self.start_from is None:
+            raise ValueError("spiking fine-tuning wants start_from, a checkpoint of the CNN")
+        return self
 
 
 def check(config: Mapping[str, Any]) -> EventTraining:

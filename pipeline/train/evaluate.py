@@ -1,27 +1,44 @@
 """Judge a CNN on whole recordings, as the spiking network will be judged: logits summed over consecutive windows."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import nn
 
+from .spiking import spiking_logits
 from .windows import RecordingSet, WindowPlan, whole_recording
 
 
 def recording_scores(
-    model: nn.Module, data: RecordingSet, plan: WindowPlan, whole: bool, batch: int = 64
+    model: nn.Sequential,
+    data: RecordingSet,
+    plan: WindowPlan,
+    whole: bool,
+    thresholds: Mapping[str, float] | None = None,
+    batch: int = 16,
 ) -> list[np.ndarray]:
-    """Logits (window, class) of each recording's consecutive windows; of its first window only unless `whole`."""
+    """Logits (window, class) of each recording's consecutive windows; of its first window only unless `whole`.
+
+    With `thresholds` (by ReLU) they are those of the spiking network, stepped through the slices of each window.
+    """
     model.eval()
     scores: list[np.ndarray] = []
     with torch.inference_mode():
         for start in range(0, len(data), batch):
             indices = range(start, min(start + batch, len(data)))
-            frames = [whole_recording(data, index, plan)[: None if whole else 1] for index in indices]
-            logits = torch.cat([model(part).flatten(1) for part in torch.from_numpy(np.concatenate(frames)).split(256)])
-            scores += np.split(logits.numpy(), np.cumsum([len(item) for item in frames])[:-1])
+            windows = [
+                whole_recording(data, index, plan, sliced=thresholds is not None)[: None if whole else 1]
+                for index in indices
+            ]
+            inputs = torch.from_numpy(np.concatenate(windows))
+            if thresholds is None:
+                logits = torch.cat([model(part).flatten(1) for part in inputs.split(128)])
+            else:
+                logits = torch.cat([spiking_logits(model, part, thresholds) for part in inputs.split(32)])
+            scores += np.split(logits.numpy(), np.cumsum([len(item) for item in windows])[:-1])
     return scores
 
 

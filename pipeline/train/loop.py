@@ -23,6 +23,7 @@ from .config import EventTraining, check
 from .evaluate import Accuracy, accuracy, recording_scores
 from .models import build_model
 from .sources import load_sets
+from .spiking import fold_batch_norm, measure_thresholds, spiking_logits
 from .windows import RecordingSet, random_batch
 
 CLIP_NORM = 5.0  # a rare window of noise must not throw the weights far away
@@ -57,9 +58,14 @@ class Trainer:
     ) -> None:
         self.settings, self.model, self.say = settings, model, say
         self.train_set, self.validation_set = train_set, validation_set
+        self.spec: Mapping[str, Any] = settings.model
+        self.thresholds: dict[str, float] | None = None  # by ReLU, where training is spiking
+        if settings.spiking is not None:
+            self.model, self.spec = fold_batch_norm(model, settings.model)
+            self.thresholds = measure_thresholds(self.model, self._calibration(), settings.spiking.percentile)
         self.steps = math.ceil(len(train_set) / settings.training.batch)
         self.optimizer = torch.optim.AdamW(
-            _groups(model, settings.training.weight_decay), settings.training.learning_rate
+            _groups(self.model, settings.training.weight_decay), settings.training.learning_rate
         )
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
             self.optimizer,
@@ -113,10 +119,15 @@ class Trainer:
     def _loss(self, chosen: np.ndarray, rng: np.random.Generator) -> torch.Tensor:
         """Cross entropy of the logits averaged over a recording's windows: the evidence that will be summed."""
         settings = self.settings
+        spiking = self.thresholds is not None
         frames, targets = random_batch(
-            self.train_set, chosen, settings.windows.plan, settings.augment.augmentation, rng
+            self.train_set, chosen, settings.windows.plan, settings.augment.augmentation, rng, sliced=spiking
         )
-        logits = self.model(torch.from_numpy(frames).flatten(0, 1)).flatten(1)
+        inputs = torch.from_numpy(frames).flatten(0, 1)
+        if self.thresholds is None:
+            logits = self.model(inputs).flatten(1)
+        else:
+            logits = spiking_logits(self.model, inputs, self.thresholds)
         evidence = logits.unflatten(0, frames.shape[:2]).mean(1)
         return functional.cross_entropy(
             evidence, torch.from_numpy(targets), label_smoothing=settings.training.label_smoothing
@@ -124,28 +135,38 @@ class Trainer:
 
     def _validate(self) -> tuple[Accuracy, float]:
         scores = recording_scores(
-            self.model, self.validation_set, self.settings.windows.plan, self.settings.windows.evidence
+            self.model,
+            self.validation_set,
+            self.settings.windows.plan,
+            self.settings.windows.evidence,
+            self.thresholds,
         )
         means = torch.from_numpy(np.stack([item.mean(0) for item in scores]))
         loss = functional.cross_entropy(means, torch.from_numpy(self.validation_set.targets)).item()
         return accuracy(scores, self.validation_set.targets), loss
 
-    def _keep(self, reached: Accuracy) -> None:
+    def _calibration(self) -> torch.Tensor:
+        """Some training frames, augmented like those trained on: float32 (n, channel, height, width)."""
         windows, training = self.settings.windows, self.settings.training
         rng = np.random.default_rng([training.seed, 1 << 32])
         chosen = rng.choice(len(self.train_set), min(training.calibration, len(self.train_set)), replace=False)
         plain = replace(windows.plan, min_slices=windows.slices, per_recording=1)
         frames, _ = random_batch(self.train_set, chosen, plain, self.settings.augment.augmentation, rng)
+        return torch.from_numpy(frames[:, 0])
+
+    def _keep(self, reached: Accuracy) -> None:
+        windows = self.settings.windows
         save_checkpoint(
             self.settings.out,
-            self.settings.model,
+            self.spec,
             self.model,
             {
                 "labels": self.train_set.labels,
                 "timestep_us": windows.timestep_us,
                 "state_window_us": windows.plan.window_us if windows.evidence else None,
                 "delays_us": windows.delays_us,
-                "calibration": torch.from_numpy(frames[:, 0]).half(),
+                "thresholds": self.thresholds,
+                "calibration": self._calibration().half(),
                 "accuracy": {"validation": reached.share, "n": reached.n},
                 "epoch": self.epoch,
                 "config": self.settings.model_dump(mode="json"),

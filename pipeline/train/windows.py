@@ -90,6 +90,14 @@ def mean_count_frame(events: np.ndarray, sensor: SensorSize, slices: int) -> np.
     return (counts / slices).astype(np.float32).reshape(2, sensor.height, sensor.width)
 
 
+def slice_counts(events: np.ndarray, sensor: SensorSize, timestep_us: int, slices: int) -> np.ndarray:
+    """Counts of each slice of a window that begins at time 0: float32 (timestep, polarity, height, width)."""
+    cells = (events["p"].astype(np.int64) * sensor.height + events["y"]) * sensor.width + events["x"]
+    cells += events["t"] // timestep_us * (2 * sensor.height * sensor.width)
+    counts = np.bincount(cells, minlength=slices * 2 * sensor.height * sensor.width)
+    return counts.astype(np.float32).reshape(slices, 2, sensor.height, sensor.width)
+
+
 def cut(events: np.ndarray, t_start_us: float, t_stop_us: float) -> np.ndarray:
     """The events within [t_start_us, t_stop_us), not copied."""
     low, high = np.searchsorted(events["t"], (np.ceil(t_start_us), np.ceil(t_stop_us)))
@@ -132,15 +140,18 @@ def random_batch(
     plan: WindowPlan,
     augmentation: Augmentation,
     rng: np.random.Generator,
+    sliced: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Frames float32 (recording, window, channel, height, width) of random windows, and targets int64 (recording,).
 
-    The channels are the polarities, once for each delay; before its beginning a recording is silent.
+    The channels are the polarities, once for each delay; before its beginning a recording is silent. `sliced`: the
+    counts of each slice instead, (recording, window, timestep, channel, height, width); the plan's windows must then
+    all have the same length.
     """
     swapped = mirrored_labels(data.labels, augmentation.flip_labels)
-    sensor = data.sensor
-    groups = len(plan.delays_us)
-    frames = np.empty((len(indices), plan.per_recording, groups, 2, sensor.height, sensor.width), np.float32)
+    sensor, groups = data.sensor, len(plan.delays_us)
+    inner = (plan.slices, groups, 2) if sliced else (groups, 2)
+    frames = np.empty((len(indices), plan.per_recording, *inner, sensor.height, sensor.width), np.float32)
     targets = data.targets[indices].copy()
     for row, index in enumerate(indices):
         transform = draw(augmentation, sensor, rng)
@@ -148,28 +159,55 @@ def random_batch(
         if transform.mirrored:
             targets[row] = swapped[targets[row]]
         windows = random_windows(recording, int(data.durations_us[index]), transform, plan, rng)
-        for column, (start, stop, slices) in enumerate(windows):
+        for column, (start, _, slices) in enumerate(windows):
             for group, delay in enumerate(plan.delays_us):
-                earlier = delay * transform.speed
-                events = cut(recording, start - earlier, stop - earlier)
-                events = transform.apply(events, sensor, slices * plan.timestep_us, rng)
-                frames[row, column, group] = mean_count_frame(events, sensor, slices)
-    return frames.reshape(*frames.shape[:2], 2 * groups, sensor.height, sensor.width), targets
+                begin = start - delay * transform.speed
+                events = _changed(recording, begin, slices * plan.timestep_us, transform, sensor, rng)
+                if sliced:
+                    frames[row, column, :, group] = slice_counts(events, sensor, plan.timestep_us, slices)
+                else:
+                    frames[row, column, group] = mean_count_frame(events, sensor, slices)
+    axes = frames.shape[: -len((groups, 2, sensor.height, sensor.width))]
+    return frames.reshape(*axes, 2 * groups, sensor.height, sensor.width), targets
 
 
-def whole_recording(data: RecordingSet, index: int, plan: WindowPlan, t_start_us: int = 0) -> np.ndarray:
+def _changed(
+    recording: np.ndarray,
+    start: float,
+    duration_us: int,
+    transform: Transform,
+    sensor: SensorSize,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """The transformed events of the window that begins at `start`; their times count from 0 to duration_us."""
+    events = cut(recording, start, start + duration_us * transform.speed).copy()
+    events["t"] = np.clip((events["t"] - start) / transform.speed, 0, duration_us - 1)
+    return transform.apply(events, sensor, duration_us, rng)
+
+
+def whole_recording(
+    data: RecordingSet, index: int, plan: WindowPlan, t_start_us: int = 0, sliced: bool = False
+) -> np.ndarray:
     """The consecutive full windows of one recording from t_start_us on, float32 (window, channel, height, width).
 
     Nothing before t_start_us is seen. A recording shorter than one window gives one: what there is, over the full
-    number of slices.
+    number of slices. `sliced`: the counts of each slice instead, (window, timestep, channel, height, width).
     """
     recording = data.recording(index)
     recording = recording[np.searchsorted(recording["t"], t_start_us) :]
     count = max(int(data.durations_us[index] - t_start_us) // plan.window_us, 1)
-    starts = t_start_us + plan.window_us * np.arange(count)
-    frames = [
-        mean_count_frame(cut(recording, t - delay, t - delay + plan.window_us), data.sensor, plan.slices)
-        for t in starts
-        for delay in plan.delays_us
-    ]
-    return np.stack(frames).reshape(count, 2 * len(plan.delays_us), data.sensor.height, data.sensor.width)
+    frames = []
+    for start in t_start_us + plan.window_us * np.arange(count):
+        for delay in plan.delays_us:
+            events = cut(recording, start - delay, start - delay + plan.window_us)
+            if sliced:
+                events = events.copy()
+                events["t"] -= start - delay
+                frames.append(slice_counts(events, data.sensor, plan.timestep_us, plan.slices))
+            else:
+                frames.append(mean_count_frame(events, data.sensor, plan.slices))
+    groups, (height, width) = len(plan.delays_us), (data.sensor.height, data.sensor.width)
+    if not sliced:
+        return np.stack(frames).reshape(count, 2 * groups, height, width)
+    stacked = np.stack(frames).reshape(count, groups, plan.slices, 2, height, width)
+    return stacked.swapaxes(1, 2).reshape(count, plan.slices, 2 * groups, height, width)
