@@ -54,6 +54,7 @@ def convert(
         percentile=percentile,
         over=cast(Literal["all", "nonzero"], over),
         per=cast(Literal["layer", "channel"], per),
+        thresholds=extra.get("thresholds"),
         timestep_us=extra.get("timestep_us"),
         state_window_us=extra.get("state_window_us"),
         delays_us=tuple(extra.get("delays_us") or ()),

@@ -5,7 +5,7 @@ measured against the CNN (report.py), or the conversion raises ConversionError a
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -39,6 +39,7 @@ def convert(
     percentile: float = 99.9,
     over: Literal["all", "nonzero"] = "all",
     per: Literal["layer", "channel"] = "layer",
+    thresholds: Mapping[str, float] | None = None,
     timestep_us: int | None = None,
     state_window_us: int | None = None,
     delays_us: Sequence[int] = (),
@@ -56,6 +57,8 @@ def convert(
     percentile       of each layer's activations becomes firing rate 1; 100 is the largest one
     over             count all activations, or only those above 0, in the percentile
     per              one scale a layer, or one a channel (raises the rates of weak channels, and the SynOps)
+    thresholds       instead of percentiles: by the name of each ReLU the activation that becomes firing rate 1, where the
+                     CNN was fine-tuned as a spiking network with these (train/spiking.py)
     timestep_us      length of the slices that the CNN's inputs are the mean of; None for images
     state_window_us  hidden neurons start afresh every so many µs of a stream; None: never
     delays_us        the CNN's channels are the camera's as they were so many µs ago, group by group, e.g. (0, 60_000):
@@ -83,6 +86,8 @@ def convert(
     folding_error = _compare(model, chain, samples)
     how = Normalization(percentile, over, per)
     scales = measure_scales(chain, inputs, how, readout.kind == "count")
+    if thresholds is not None:
+        scales = [None if scale is None else _given(scale, thresholds) for scale in scales]
     provenance = _provenance(how, scales, inputs, reset, v_init, input_scale, chain, source)
     network = build_network(
         chain,
@@ -105,6 +110,15 @@ def convert(
         )
     delayed = tuple(delays_us) not in ((), (0,))
     return Conversion(with_delays(network, delays_us) if delayed else network, report)
+
+
+def _given(scale: Scale, thresholds: Mapping[str, float]) -> Scale:
+    if not thresholds.get(scale.name, 0) > 0:
+        raise ConversionError(
+            f"thresholds say {thresholds.get(scale.name)!r} for ReLU {scale.name!r}, want a number above 0 for each; "
+            f"they name {', '.join(thresholds) or 'none'}"
+        )
+    return replace(scale, values=np.full_like(scale.values, thresholds[scale.name]))
 
 
 def with_delays(network: Network, delays_us: Sequence[int]) -> Network:
