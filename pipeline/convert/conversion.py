@@ -57,8 +57,8 @@ def convert(
     percentile       of each layer's activations becomes firing rate 1; 100 is the largest one
     over             count all activations, or only those above 0, in the percentile
     per              one scale a layer, or one a channel (raises the rates of weak channels, and the SynOps)
-    thresholds       instead of percentiles: by the name of each ReLU the activation that becomes firing rate 1, where the
-                     CNN was fine-tuned as a spiking network with these (train/spiking.py)
+    thresholds       instead of percentiles: by the name of each ReLU the activation that becomes firing rate 1, for a
+                     CNN that was fine-tuned as a spiking network with these (train/spiking.py)
     timestep_us      length of the slices that the CNN's inputs are the mean of; None for images
     state_window_us  hidden neurons start afresh every so many µs of a stream; None: never
     delays_us        the CNN's channels are the camera's as they were so many µs ago, group by group, e.g. (0, 60_000):
@@ -88,7 +88,7 @@ def convert(
     scales = measure_scales(chain, inputs, how, readout.kind == "count")
     if thresholds is not None:
         scales = [None if scale is None else _given(scale, thresholds) for scale in scales]
-    provenance = _provenance(how, scales, inputs, reset, v_init, input_scale, chain, source)
+    provenance = _provenance(how, scales, inputs, reset, v_init, input_scale, chain, source, thresholds)
     network = build_network(
         chain,
         scales,
@@ -202,6 +202,7 @@ def _provenance(
     input_scale: float,
     chain: Chain,
     source: str,
+    thresholds: Mapping[str, float] | None,
 ) -> dict[str, object]:
     """How the network was made; no date and no path, so that the same conversion gives the same bytes."""
     lambdas = {
@@ -211,7 +212,7 @@ def _provenance(
     }
     return {
         "made_by": "dvs_run.pipeline.convert",
-        "method": "percentile normalization",
+        "method": "percentile normalization" if thresholds is None else "thresholds of the fine-tuning",
         "percentile": how.percentile,
         "over": how.over,
         "per": how.per,
