@@ -97,8 +97,14 @@ def _walk(file: BinaryIO, header: layout.Header, reading: Reading) -> Iterator[t
             reading.report(f"the file ends within a packet ({left} of {length} bytes)", position)
         yield position, stream
         position += 8 + length
-    if closed and position != header.table_position:
-        reading.report("the file ends before its packet table", position)
+    if closed:
+        file.seek(position)
+        start = file.read(4)
+        table = int.from_bytes(start, "little") if header.codec == 0 else 0  # compressed, its size is not to be seen
+        if position != header.table_position:
+            reading.report("the file ends before its packet table", position)
+        if len(start) < 4 or position + 4 + table > size:
+            reading.report("the file ends within its packet table, after all of its packets", position)
     if not closed:
         reading.defects["not_closed"] = 1
         if position == header.first_packet:

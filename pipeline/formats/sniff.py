@@ -93,8 +93,9 @@ def is_nmnist(path: Path, start: bytes) -> bool:
     if _is_other(start):
         return False
     records = np.frombuffer(start[: len(start) // 5 * 5], np.uint8).reshape(-1, 5).astype(np.int64)
-    records = records[records[:, 1] != 240]  # these mark overflows
-    times = (records[:, 2] & 127) << 16 | records[:, 3] << 8 | records[:, 4]
+    overflow = records[:, 1] == 240
+    times = ((records[:, 2] & 127) << 16 | records[:, 3] << 8 | records[:, 4]) + (np.cumsum(overflow) << 13)
+    records, times = records[~overflow], times[~overflow]
     return _is_clock(times) and bool(((records[:, 0] < 240) & (records[:, 1] < 180)).all())
 
 
