@@ -7,7 +7,6 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from ..pipeline.binning import bin_events
 from ..pipeline.events import EVENT_DTYPE, EventPacket, SensorSize
 from ..pipeline.slicer import TimeSlice, TimeSlicer
 from ..pipeline.stream import BinnedSlice, StreamInfo
@@ -25,6 +24,9 @@ class Binner(Node):
     Config, accepts, emits = BinnerConfig, EventPacket, BinnedSlice
 
     def open(self) -> None:
+        from ..pipeline.binning import bin_events  # Numba: only where the work is done
+
+        self._bin_events = bin_events
         self._slices = self._empty = self._events = self._gaps = 0
         self._slicer: TimeSlicer | None = None
         events = np.zeros(2, EVENT_DTYPE)
@@ -55,4 +57,4 @@ class Binner(Node):
         self._slices += 1
         self._events += len(piece.events)
         self._empty += not len(piece.events)
-        return bin_events(piece.events, self._sensor, piece.t_start_us, piece.t_stop_us)
+        return self._bin_events(piece.events, self._sensor, piece.t_start_us, piece.t_stop_us)

@@ -8,7 +8,6 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ..pipeline.engine import Engine
 from ..pipeline.errors import NetworkError
 from ..pipeline.network import Network
 from ..pipeline.stream import BinnedSlice, Classification, CurrentSlice, StreamInfo
@@ -36,9 +35,8 @@ class Classifier(Node):
 
     def open(self) -> None:
         self._steps = 0
-        self._engine = Engine(Network.load(self.config.network))
-        self._engine.warm_up()
         self._synops: dict[str, int] = {}
+        self._start(Network.load(self.config.network), None)
 
     def begin(self, stream: StreamInfo) -> StreamInfo:
         network = self._engine.network
@@ -86,7 +84,12 @@ class Classifier(Node):
                 f"slices of {given} µs; set window_us of the binner to {wanted}, or `any_timestep: true` here"
             )
         self._synops = self._all_synops()
-        self._engine = Engine(self._engine.network, given)
+        self._start(self._engine.network, given)
+
+    def _start(self, network: Network, timestep_us: int | None) -> None:
+        from ..pipeline.engine import Engine  # Numba: only where the work is done
+
+        self._engine: Engine = Engine(network, timestep_us)
         self._engine.warm_up()
 
     def _all_synops(self) -> dict[str, int]:

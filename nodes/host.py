@@ -48,6 +48,25 @@ class Outcome:
         return False
 
 
+class Opening:
+    """Which nodes are not open yet; the last one may take start_timeout_s."""
+
+    def __init__(self, names: Iterable[str], timeout_s: float) -> None:
+        self.waiting = set(names)
+        self._timeout_s = timeout_s
+        self._deadline = time.monotonic() + timeout_s
+
+    def hear(self, what: str, name: str) -> None:
+        if what in ("open", "left"):
+            self.waiting.discard(name)
+
+    def overdue(self) -> list[Failed]:
+        if not self.waiting or time.monotonic() < self._deadline:
+            return []
+        text = f"it was not open within {self._timeout_s:g} s; raise start_timeout_s if it only needs longer"
+        return [Failed(name, text) for name in sorted(self.waiting)]
+
+
 class StopRequest:
     """Set by a signal handler, which may not touch locks; looked at by whoever waits."""
 
@@ -85,7 +104,8 @@ def run_in_threads(
     try:
         for worker in workers:
             worker.start()
-        _listen(heard, outcome, len(workers), request, wire, tell)
+        opening = Opening(names, config.settings.start_timeout_s)
+        _listen(heard, outcome, opening, len(workers), request, wire, tell)
     finally:
         stop.set()
         sys.setswitchinterval(before)
@@ -101,35 +121,41 @@ def run_in_threads(
 def _listen(
     heard: "queue.SimpleQueue[tuple[str, str, Any]]",
     outcome: Outcome,
+    opening: Opening,
     workers: int,
     request: StopRequest,
     wire: Wire,
     tell: Callable[[str, str, Any], None] | None,
 ) -> None:
     """Until every worker has left, or has had its grace."""
-    give_up = float("inf")
-    not_open = workers
+    give_up, opened = float("inf"), False
     while len(outcome.reports) < workers and time.monotonic() < give_up:
+        stops = False
         try:
             what, name, more = heard.get(timeout=0.1)
         except queue.Empty:
-            what = ""
-        if what:
+            pass
+        else:
             if tell is not None:
                 tell(what, name, more)
+            opening.hear(what, name)
             stops = outcome.hear(what, name, more)
-            if stops and not wire.stop.is_set():
-                wire.stop_reason = f"{name} failed" if outcome.failures else "whoever read the output has gone"
-            not_open -= what == "open"
-            if what == "open" and not not_open:
-                gc.collect()  # what was loaded stays: later collections need not look at it
-                gc.freeze()
-        else:
-            stops = False
-        if request and not wire.stop.is_set():
+        if wire.stop.is_set():
+            continue
+        if stops:
+            failed = outcome.failures[-1].node if outcome.failures else ""
+            wire.stop_reason = f"{failed} failed" if failed else "whoever read the output has gone"
+        for late in opening.overdue():
+            stops = outcome.hear("failed", late.node, late)
+            wire.stop_reason = f"{late.node} did not open"
+        if request:
             outcome.interrupted = stops = True
             wire.stop_reason = request.reason
-        if stops and not wire.stop.is_set():
+        if not opening.waiting and not opened:
+            opened = True
+            gc.collect()  # what was loaded stays: later collections need not look at it
+            gc.freeze()
+        if stops:
             wire.stop.set()
             give_up = time.monotonic() + GRACE_S
 

@@ -100,9 +100,20 @@ def _names_here(config: "RunConfig", options: argparse.Namespace) -> list[str]:
             where = f"nodes.{edge.consumer}.listen"
             text = f"is missing; {edge} connects two hosts, want listen: tcp://HOST:PORT of {edge.consumer}"
             problems.append(Problem(where, text))
+        elif edge.consumer in asked and edge.producer not in asked and not _is_safe(config, str(edge.listen)):
+            where = f"nodes.{edge.consumer}.listen"
+            text = f"{edge.listen} can be reached from other hosts, and the config names no keys; make some with "
+            text += "`dvs-run --make-keys FOLDER` and name the folder as `keys:`, or say `insecure: true`"
+            problems.append(Problem(where, text))
     if problems:
         raise ConfigError(config.path, problems)
     return [name for name in graph.nodes if name in asked]
+
+
+def _is_safe(config: "RunConfig", address: str) -> bool:
+    from .wire import is_loopback
+
+    return bool(config.settings.keys) or config.settings.insecure or is_loopback(address)
 
 
 def _check_nodes(config: "RunConfig", names: list[str]) -> None:
@@ -125,7 +136,7 @@ def _run(config: "RunConfig", names: list[str], options: argparse.Namespace) -> 
         what = config.settings.title or str(config.path)
         print(f"{what}  ({len(names)} nodes, {config.settings.placement})", flush=True)
     outcome = _place(config, names, options, request)
-    if not options.quiet:
+    if not options.quiet and any(report.get("out") for report in outcome.reports.values()):
         print(summary(config, outcome), flush=True)
     code = _tell_failures(outcome)
     if outcome.interrupted:

@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from .config import RunConfig
-from .host import GRACE_S, Outcome, StopRequest
+from .host import GRACE_S, Opening, Outcome, StopRequest
 from .messages import Failed
 from .wire import Wire
 
 
 def run_in_processes(config: RunConfig, request: StopRequest) -> Outcome:
     """Run every node to its end, each in its own process."""
-    outcome = Outcome()
+    outcome, opening = Outcome(), Opening(config.graph.nodes, config.settings.start_timeout_s)
     folder = Path(tempfile.mkdtemp(prefix="dvs-run-"))  # short: an ipc path has at most 107 bytes
     wire = Wire(threading.Event())
     children: dict[str, subprocess.Popen[bytes]] = {}
@@ -38,11 +38,12 @@ def run_in_processes(config: RunConfig, request: StopRequest) -> Outcome:
             if request:
                 break
             children[name] = _start(config, name, addresses, control)
-        _listen(news, outcome, children, request)
+        opening.waiting = set(children)
+        _listen(news, outcome, opening, children, request)
     finally:
         for child in children.values():
             _end(child)
-        outcome.stuck = [name for name in children if name not in outcome.reports]
+        outcome.stuck = [name for name in children if name not in outcome.reports and name not in opening.waiting]
         wire.close(0)
         shutil.rmtree(folder, ignore_errors=True)
     return outcome
@@ -66,7 +67,9 @@ def _start(config: RunConfig, name: str, addresses: dict[str, str], control: str
     return child
 
 
-def _listen(news: Any, outcome: Outcome, children: "dict[str, subprocess.Popen[bytes]]", request: StopRequest) -> None:
+def _listen(
+    news: Any, outcome: Outcome, opening: Opening, children: "dict[str, subprocess.Popen[bytes]]", request: StopRequest
+) -> None:
     """Until every child has left or has had its grace."""
     give_up = float("inf")
     stopping = False
@@ -74,16 +77,23 @@ def _listen(news: Any, outcome: Outcome, children: "dict[str, subprocess.Popen[b
         heard = news.hear()
         if stopping and heard is not None and heard[0] == "neighbour failed":
             continue  # the echo of what we know
-        stops = outcome.hear(*heard) if heard is not None else False
-        if heard is None and not stopping:
+        stops = False
+        if heard is not None:
+            opening.hear(*heard[:2])
+            stops = outcome.hear(*heard)
+        elif not stopping:
             stops = _look_for_dead(outcome, children)
+        for late in opening.overdue() if not stopping else ():
+            stops = outcome.hear("failed", late.node, late)
         if request and not stopping:
             outcome.interrupted = stops = True
         if stops and not stopping:
             stopping = True
             give_up = time.monotonic() + GRACE_S + 1
-            for child in children.values():
+            for name, child in children.items():
                 _close_stdin(child)
+                if name in opening.waiting:  # nothing to lose yet, and loading can take long
+                    child.terminate()
         if stopping and all(child.poll() is not None for child in children.values()) and heard is None:
             return
 

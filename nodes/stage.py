@@ -35,7 +35,7 @@ class Stage:
     def __init__(self, spec: NodeSpec, emit: Callable[[Message], None], wait_until: Callable[[int], bool]) -> None:
         self.spec = spec
         self.node = spec.make()
-        self.ended = False
+        self.ended = self._opened = False
         self.dropped_upstream = 0  # data messages lost before this node's outputs, all inputs and what came before them
         self._emit_message = emit
         self._wait_until = wait_until
@@ -51,6 +51,7 @@ class Stage:
 
     def open(self) -> None:
         self.node.open()
+        self._opened = True
 
     def produce(self) -> Failed | None:
         """Run a source to its end. A recording that cannot be read further ends the stream; what was good counts."""
@@ -118,7 +119,7 @@ class Stage:
             "age_out": self.age_out.to_plain(),
             "foreign_clock": self.foreign_clock,
             "timestep_us": self.timestep_us,
-            "rows": [list(row) for row in self.node.report()],
+            "rows": [list(row) for row in self.node.report()] if self._opened else [],
         }
 
     def _finish(self, port: str, message: Message) -> None:

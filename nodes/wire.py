@@ -56,6 +56,9 @@ class Wire:
     def __post_init__(self) -> None:
         self.context = zmq.Context()
         self._authenticator: Any = None
+        if self.security.keys is not None:
+            self._keys = load_keys(self.security.keys)
+            self._start_authenticator(self._keys[0])
 
     def receiver(self, edge: Edge, address: str, fingerprint: str) -> "Receiver":
         """The consumer's end of an edge, bound. Raises WireError (port in use, not of this host)."""
@@ -120,22 +123,19 @@ class Wire:
                     "`dvs-run --make-keys FOLDER`, name the folder as `keys:`, or say `insecure: true`"
                 )
             return
-        public, secret = load_keys(self.security.keys)
-        made.curve_publickey, made.curve_secretkey = public, secret
+        made.curve_publickey, made.curve_secretkey = self._keys
         if binds:
-            self._start_authenticator(public)
             made.curve_server = True
         else:
-            made.curve_serverkey = public
+            made.curve_serverkey = self._keys[0]
 
     def _start_authenticator(self, public: bytes) -> None:
         """Every host of a run holds the same key pair; nobody else is let in."""
-        if self._authenticator is None:
-            import zmq.auth.thread
+        import zmq.auth.thread
 
-            self._authenticator = zmq.auth.thread.ThreadAuthenticator(self.context)
-            self._authenticator.start()
-            self._authenticator.configure_curve_callback("*", _OnlyThisKey(public))
+        self._authenticator = zmq.auth.thread.ThreadAuthenticator(self.context)
+        self._authenticator.start()
+        self._authenticator.configure_curve_callback("*", _OnlyThisKey(public))
 
 
 class Receiver:
@@ -150,8 +150,6 @@ class Receiver:
 
     def receive(self, wait: bool = True) -> Message | None:
         """The next message, or None within TICK_MS. Raises Stopped, and an error where something was lost."""
-        if self._stop.is_set():
-            raise Stopped
         frames = self._next(wait)
         if frames is None:
             self._ask_for_life()
@@ -178,14 +176,15 @@ class Receiver:
 
     def _pull(self, flags: int) -> Sequence[bytes] | None:
         """The next frames of the producer; None if there are none (within TICK_MS if it may wait)."""
-        while not self._stop.is_set():
+        while True:
+            if self._stop.is_set():
+                raise Stopped
             try:
                 identity, *frames = self.socket.recv_multipart(flags)
             except zmq.Again:
                 return None
             if (sorted_out := self.inbox.sort(identity, frames)) is not None:
                 return sorted_out
-        return None
 
     def _answer(self, identity: bytes, state: str, report: dict[str, Any]) -> None:
         with contextlib.suppress(zmq.ZMQError):
@@ -202,6 +201,8 @@ class Receiver:
         except zmq.Again:
             pass
         except zmq.ZMQError:
+            if self._stop.is_set():
+                raise Stopped from None
             if self.inbox.started:
                 raise WireError(f"the connection from {self.edge.producer} was lost before its stream ended") from None
 
@@ -381,6 +382,4 @@ class _OnlyThisKey:
     public: bytes
 
     def callback(self, domain: str, key: bytes) -> bool:
-        from zmq.utils import z85
-
-        return z85.encode(key) == self.public
+        return key == self.public  # both in Z85, as in the files

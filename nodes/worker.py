@@ -77,11 +77,11 @@ class Worker(threading.Thread):
         deadline, again = time.monotonic_ns() + self._timeout_ns, 0
         while waiting := [sender for sender in self._senders if not sender.ready]:
             now = time.monotonic_ns()
-            if now > deadline:
-                names = ", ".join(f"{sender.edge.consumer} at {sender.address}" for sender in waiting)
+            if now > deadline and (far := [sender for sender in waiting if sender.address.startswith("tcp:")]):
+                names = ", ".join(f"{sender.edge.consumer} at {sender.address}" for sender in far)
                 raise WireError(
                     f"no answer from {names} after {self._timeout_ns / 1e9:g} s; "
-                    f"is `dvs-run CONFIG --node {waiting[0].edge.consumer}` running there?"
+                    f"is `dvs-run CONFIG --node {far[0].edge.consumer}` running there?"
                 )
             if now > again:
                 again = now + HELLO_AGAIN_NS
@@ -116,7 +116,7 @@ class Worker(threading.Thread):
 
     def _check_connected(self, deadline: int) -> bool:
         silent = [receiver for receiver in self._receivers if receiver.inbox.peer is None]
-        if silent and time.monotonic_ns() > deadline:
+        if time.monotonic_ns() > deadline and any(receiver.address.startswith("tcp:") for receiver in silent):
             fault = next((r.inbox.counters.first_fault for r in silent if r.inbox.counters.first_fault), "")
             raise WireError(
                 f"nothing came from {', '.join(r.edge.producer for r in silent)} within {self._timeout_ns / 1e9:g} s; "
