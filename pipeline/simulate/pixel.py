@@ -109,8 +109,8 @@ class Camera:
         while True:
             at_frame, at_pixel, count = run(
                 before, times, frames, frames.view(np.int32), self.sensor.width,
-                settings.linear_below, corner, settings.refractory_us,
-                settings.shot_noise_hz, settings.shot_noise_in_white, *self._pixels, *self._scratch,
+                float(settings.linear_below), corner, float(settings.refractory_us),
+                float(settings.shot_noise_hz), float(settings.shot_noise_in_white), *self._pixels, *self._scratch,
                 self._buffer, at_frame, at_pixel, count,
             )  # fmt: skip
             if at_frame == len(times):
@@ -120,7 +120,8 @@ class Camera:
     def _settle(self, frame: np.ndarray) -> None:
         """Let every pixel have seen `frame` for ever, and draw the time of its first noise event."""
         settings, pixels = self.settings, self._pixels
-        photoreceptors(frame, frame.view(np.int32), np.inf, settings.linear_below, pixels.voltage, pixels.voltage)
+        dark = float(settings.linear_below)
+        photoreceptors(frame, frame.view(np.int32), math.inf, dark, pixels.voltage, pixels.voltage)
         if settings.shot_noise_hz:
             waits = -np.log1p(-uniform(self.seed, 8, len(frame))) * 1e6 / settings.shot_noise_hz
             pixels.noise_us[:] = self._last_us + waits
@@ -164,7 +165,7 @@ def _new_pixels(count: int, settings: PixelSettings, seed: int) -> _Pixels:
         np.maximum(theta * (1 + s.threshold_mismatch * normal(seed, salt, count)), _SMALLEST_THRESHOLD)
         for theta, salt in ((s.threshold_on, 1), (s.threshold_off, 2))
     )
-    leak_hz = np.full(count, s.leak_hz)
+    leak_hz = np.full(count, float(s.leak_hz))
     if s.leak_mismatch and s.leak_hz:
         leak_hz *= np.exp(s.leak_mismatch * normal(seed, 3, count) - s.leak_mismatch**2 / 2)  # the mean stays
     hot = uniform(seed, 4, count) < s.hot_pixels
