@@ -81,7 +81,7 @@ def judge_images(
             decision = engine.step(piece)
             synops += decision.synops
             if step in right:
-                right[step] += decision.index == targets[index]
+                right[step] += int(decision.index == targets[index])
         decisions[index] = decision.index
         progress(index + 1)
     return Outcome(targets, decisions, synops / len(images), float(encoder.timesteps), right)

@@ -199,7 +199,8 @@ def _print_confusion(console: "Console", matrix: np.ndarray, labels: tuple[str, 
     """Rows: the right class; columns: the decision. Numbers stand for names above, where these are long."""
     from rich.table import Table
 
-    table = Table(box=None, pad_edge=False, header_style="bold", title="rows: right class, columns: decision")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    console.print("rows: the right class; columns: the decision")
     table.add_column("", no_wrap=True)
     shown = [*range(len(labels)), *([len(labels)] if matrix[:, -1].any() else [])]
     for column in shown:

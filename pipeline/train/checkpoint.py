@@ -12,7 +12,7 @@ Read with weights_only=True: a checkpoint is data, it never runs code. What `ext
     seed, config, ...                  whatever makes the training repeatable: numbers, strings, lists, dicts, tensors
 """
 
-import pickle
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -44,18 +44,7 @@ def save_checkpoint(path: str | Path, spec: Mapping[str, Any], model: nn.Module,
 
 def load_checkpoint(path: str | Path) -> tuple[nn.Sequential, dict[str, Any], dict[str, Any]]:
     """The model (in eval mode, on the CPU), its spec and its extra. Raises NetworkError for anything else."""
-    try:
-        document = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise NetworkError(f"there is no checkpoint {path}; `dvs train CONFIG` makes one") from None
-    except IsADirectoryError:
-        raise NetworkError(f"{path} is a folder; want one checkpoint file (.pt)") from None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, AttributeError, OSError) as error:
-        first_line = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise NetworkError(
-            f"{path} is not a checkpoint of `dvs train` ({first_line}); a model of your own is converted "
-            "in Python: `from dvs_run.pipeline.convert import convert`"
-        ) from error
+    document = _read(path)
     if not isinstance(document, dict) or document.get("format") != MAGIC:
         raise NetworkError(
             f"{path} is a torch file, but not a checkpoint of `dvs train`; a model of your own is converted "
@@ -65,12 +54,35 @@ def load_checkpoint(path: str | Path) -> tuple[nn.Sequential, dict[str, Any], di
         raise NetworkError(
             f"{path} is a checkpoint of version {document.get('version')}, this program reads {VERSION}; train again"
         )
-    model = build_model(document["spec"])
     try:
+        model = build_model(document["spec"])
         model.load_state_dict(document["state"])
+        return model.eval(), document["spec"], document["extra"]
+    except KeyError as error:
+        raise NetworkError(f"{path} is a checkpoint without {error}; train again") from error
     except RuntimeError as error:
         raise NetworkError(f"the weights in {path} do not fit its own layer list: {error}") from error
-    return model.eval(), document["spec"], document["extra"]
+
+
+def _read(path: str | Path) -> Any:
+    try:
+        with open(path, "rb") as file:
+            start = file.read(4)
+        if start != b"PK\x03\x04":  # the zip that torch.save writes; older forms of a pickle are not even tried
+            raise ValueError(f"it begins with {start.hex(' ') or 'nothing'}")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise NetworkError(f"there is no checkpoint {path}; `dvs train CONFIG` makes one") from None
+    except IsADirectoryError:
+        raise NetworkError(f"{path} is a folder; want one checkpoint file (.pt)") from None
+    except Exception as error:  # torch raises a dozen kinds for damaged files
+        first_line = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise NetworkError(
+            f"{path} is not a checkpoint of `dvs train` ({first_line}); a model of your own is converted "
+            "in Python: `from dvs_run.pipeline.convert import convert`"
+        ) from error
 
 
 def _plain(value: Any) -> Any:
