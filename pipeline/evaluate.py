@@ -20,6 +20,9 @@ from .slicer import TimeSlicer
 from .stream import Classification, Image
 
 
+BESIDE = ("_labels.csv", ".md", ".json", ".yaml")  # files that may lie beside recordings
+
+
 @dataclass(frozen=True)
 class Outcome:
     """Decisions against targets."""
@@ -115,7 +118,7 @@ def find_trials(folder: Path, labels: Sequence[str]) -> list[Trial]:
         )
     trials = []
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and not path.name.startswith(".") and not path.name.endswith("_labels.csv"):
+        if path.is_file() and not path.name.startswith(".") and not path.name.endswith(BESIDE):
             with open_recording(path) as recording:
                 spans = recording.labels
             for span in spans:
