@@ -46,17 +46,10 @@ def simulate(
         raise typer.BadParameter("--image goes with saccade and cifar-loop, and they need it")
     if scene is Scene.GESTURE:
         _gesture(out, sheet, class_, round(duration * 1e6), (seed, person, lighting), compression)
-    elif sheet is not None or out is None:
+    elif sheet is not None or out is None or image is None:
         raise typer.BadParameter("--sheet goes with gesture only")
     else:
-        _picture(scene, out, _picture_of(image, index), seed, compression)
-
-
-def _picture_of(image: Path | None, index: int) -> np.ndarray:
-    from ...pipeline.simulate.pictures import read_picture
-
-    assert image is not None  # checked above
-    return read_picture(image, index)
+        _picture(scene, out, image, index, seed, compression)
 
 
 def _gesture(
@@ -87,7 +80,10 @@ def _gesture(
         typer.echo(f"{sheet}: contact sheet of {what}")
 
 
-def _picture(scene: Scene, out: Path, picture: np.ndarray, seed: int, compression: str | None) -> None:
+def _picture(scene: Scene, out: Path, image: Path, index: int, seed: int, compression: str | None) -> None:
+    from ...pipeline.simulate.pictures import read_picture
+
+    picture = read_picture(image, index)
     if scene is Scene.SACCADE:
         from ...pipeline.simulate import saccade
 

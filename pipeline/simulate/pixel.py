@@ -173,5 +173,6 @@ def _new_pixels(count: int, settings: PixelSettings, seed: int) -> _Pixels:
     leak = leak_hz * on * 1e-6
     difference = s.start_spread * (uniform(seed, 6, count) * (on + off) - off)
     generator = hash64(seed, 7, count) | np.uint64(1)  # xorshift must not start at zero
-    single = [values.astype(np.float32) for values in (on, off, leak, np.zeros(count), difference)]
-    return _Pixels(*single, np.full(count, -np.inf), np.full(count, np.inf), generator)
+    constants = on.astype(np.float32), off.astype(np.float32), leak.astype(np.float32)
+    voltage, held_us, noise_us = np.zeros(count, np.float32), np.full(count, -np.inf), np.full(count, np.inf)
+    return _Pixels(*constants, voltage, difference.astype(np.float32), held_us, noise_us, generator)
