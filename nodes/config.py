@@ -5,6 +5,7 @@ Tags, duplicate keys and self-containing anchors are refused; words are those of
 What the keys mean is in docs/config.md; their types are in the classes named there.
 """
 
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -188,7 +189,7 @@ def _with_absolute_paths(values: dict[str, Any], folder: Path) -> dict[str, Any]
         if not isinstance(value, str) or value in ("", "-"):
             return value
         start = Path.cwd() if isinstance(value, _CommandLinePaths) else folder
-        return str(start / Path(value).expanduser())
+        return os.path.normpath(start / Path(value).expanduser())
 
     def plain(value: Any) -> Any:
         if isinstance(value, dict):

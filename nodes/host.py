@@ -72,6 +72,7 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.reason = ""
+        self.signal = 0
 
     def __bool__(self) -> bool:
         return bool(self.reason)

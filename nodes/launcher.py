@@ -128,10 +128,19 @@ def _check_nodes(config: "RunConfig", names: list[str]) -> None:
 
 def _run(config: "RunConfig", names: list[str], options: argparse.Namespace) -> int:
     from .host import StopRequest
-    from .summary import summary
 
     request = StopRequest()
-    codes = _stop_on_signals(request)
+    before = _stop_on_signals(request)
+    try:
+        return _run_and_tell(config, names, options, request)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _run_and_tell(config: "RunConfig", names: list[str], options: argparse.Namespace, request: "StopRequest") -> int:
+    from .summary import summary
+
     if not options.quiet:
         what = config.settings.title or str(config.path)
         print(f"{what}  ({len(names)} nodes, {config.settings.placement})", flush=True)
@@ -140,7 +149,7 @@ def _run(config: "RunConfig", names: list[str], options: argparse.Namespace) -> 
         print(summary(config, outcome), flush=True)
     code = _tell_failures(outcome)
     if outcome.interrupted:
-        code = codes.get(request.reason, FAILED)
+        code = 128 + request.signal
     sys.stdout.flush()
     if outcome.stuck:
         os._exit(code)  # a thread that never returns must not keep the process
@@ -165,18 +174,16 @@ def _place(config: "RunConfig", names: list[str], options: argparse.Namespace, r
     return run_in_threads(config, names, request)
 
 
-def _stop_on_signals(request: "StopRequest") -> dict[str, int]:
-    """Ctrl-C and SIGTERM ask for a stop, the second time they end the process. Returns the exit code by reason."""
+def _stop_on_signals(request: "StopRequest") -> dict[int, Any]:
+    """Ctrl-C and SIGTERM ask for a stop, the second time they end the process. Returns the handlers from before."""
 
     def ask(number: int, frame: Any) -> None:
         if request:
             os._exit(128 + number)
-        request.reason = reasons[number]
+        request.signal = number
+        request.reason = "interrupted by the user" if number == signal.SIGINT else "ended by SIGTERM"
 
-    reasons: dict[int, str] = {signal.SIGINT: "interrupted by the user", signal.SIGTERM: "ended by SIGTERM"}
-    for number in reasons:
-        signal.signal(number, ask)
-    return {reason: 128 + number for number, reason in reasons.items()}
+    return {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
 
 
 def _tell_failures(outcome: "Outcome") -> int:

@@ -20,9 +20,12 @@ _BAR = 10  # characters
 @dataclass(frozen=True)
 class PrinterConfig:
     every_us: Annotated[
-        int | None,
-        Field(ge=0, description="a line at least so often (sensor time, µs), and when the decision changes; 0: always"),
+        int | None, Field(ge=0, description="a line at least so often in sensor time, µs; 0: for every decision")
     ] = None
+    changes: Annotated[bool, Field(description="a line when the decision changes")] = True
+    steady_us: Annotated[
+        int, Field(ge=0, description="a change counts once it has lasted so long, µs; hides the flicker of a beginning")
+    ] = 0
     ends: Annotated[bool, Field(description="a line at the end of each recording, with its label where known")] = True
 
 
@@ -38,35 +41,41 @@ class Printer(Node):
     def begin(self, stream: StreamInfo) -> StreamInfo:
         self._stream, self._last = stream, None
         self._start_us: int | None = None
-        self._printed_us = 0
+        self._printed_us = self._changed_us = 0
         self._printed_index: int | None = None
         return stream
 
     def process(self, decision: Classification) -> Iterator[Payload]:
         if self._start_us is None:
-            self._start_us = decision.t_start_us
+            self._start_us = self._printed_us = decision.t_start_us
+        if self._last is None or decision.index != self._last.index:
+            self._changed_us = decision.t_start_us
         self._last = decision
-        every = self.config.every_us
-        due = every is not None and decision.t_stop_us - self._printed_us >= every
-        if decision.index != self._printed_index or due:
+        every, steady = self.config.every_us, decision.t_stop_us - self._changed_us >= self.config.steady_us
+        changed = self.config.changes and decision.index != self._printed_index and steady
+        if changed or (every is not None and decision.t_stop_us - self._printed_us >= every):
             self._printed_us, self._printed_index = decision.t_stop_us, decision.index
-            seconds = (decision.t_stop_us - self._start_us) / 1e6
-            name = _short(decision.recording)
-            label = decision.label or "(undecided)"
-            _print(f"{seconds:8.3f} s  {name:24}  {label:26}  {_bar(decision.scores)}  {self._latency()}")
+            self._line(f"{(decision.t_stop_us - self._start_us) / 1e6:8.3f} s", decision, self._latency())
         return iter(())
 
     def finish(self) -> Iterator[Payload]:
-        stream, last = self._stream, self._last
-        if self.config.ends and stream is not None:
-            said = last.label or "undecided" if last is not None else "no decision"
-            truths = {span.label for span in stream.labels}
-            truth = ""
-            if len(truths) == 1:
-                only = truths.pop()
-                truth = "   right" if only == said else f"   WRONG: it is {only}"
-            _print(f"       end  {_short(stream.name):24}  {said}{truth}")
+        if self.config.ends and self._stream is not None:
+            if self._last is None:
+                print(f"{'end':>10}  {_short(self._stream.name):24}  no decision", flush=True)
+            else:
+                self._line(f"{'end':>10}", self._last, self._verdict(self._last.label))
         return iter(())
+
+    def _line(self, when: str, decision: Classification, note: str) -> None:
+        label = decision.label or "(undecided)"
+        print(f"{when}  {_short(decision.recording):24}  {label:27} {_bar(decision.scores)}  {note}", flush=True)
+
+    def _verdict(self, said: str) -> str:
+        """Right or wrong, where one label holds for the whole recording."""
+        truths = {span.label for span in self._stream.labels} if self._stream is not None else set()
+        if len(truths) != 1:
+            return ""
+        return "right" if truths == {said} else f"WRONG: {truths.pop()}"
 
     def _latency(self) -> str:
         """From the completion of the slice at its source until this line, where one clock timed both."""
@@ -93,7 +102,3 @@ def _bar(scores: np.ndarray) -> str:
 
 def _short(name: str) -> str:
     return name if len(name) <= 24 else "…" + name[-23:]
-
-
-def _print(line: str) -> None:
-    print(line, flush=True)

@@ -46,6 +46,7 @@ class Stage:
         self._waited_ns, self._told_to_stop = 0, False
         self.out: dict[str, int] = {}  # kind: how many
         self.busy, self.age_in, self.age_out = Histogram(), Histogram(), Histogram()
+        self.paced = True  # False: a source without a clock, whose queues are always full
         self.foreign_clock = False  # ages cannot be told: the data was stamped by another host's clock
         self.timestep_us: int | None = None
 
@@ -117,6 +118,7 @@ class Stage:
             "busy": self.busy.to_plain(),
             "age_in": self.age_in.to_plain(),
             "age_out": self.age_out.to_plain(),
+            "paced": self.paced,
             "foreign_clock": self.foreign_clock,
             "timestep_us": self.timestep_us,
             "rows": [list(row) for row in self.node.report()] if self._opened else [],
@@ -147,7 +149,9 @@ class Stage:
             dropped = max(self.dropped_upstream, message.dropped)
         else:
             dropped = self.dropped_upstream
-            origin_ns = getattr(self.node, "origin_ns", None) or now
+            due_ns = getattr(self.node, "origin_ns", None)
+            origin_ns = due_ns or now
+            self.paced &= kind in ("info", "end") or due_ns is not None
             if kind == "info":
                 self.timestep_us = payload.timestep_us or self.timestep_us  # type: ignore[union-attr]
         self.out[kind] = self.out.get(kind, 0) + 1

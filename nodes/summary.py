@@ -33,7 +33,9 @@ def _decisions(reports: list[dict[str, Any]]) -> Iterator[Row]:
             continue
         latency = Histogram.from_plain(report["age_out"])
         yield "latency", percentiles(latency)
-        yield "", "from data complete at the source to decision out"
+        paced = all(other["paced"] for other in reports)
+        note = "" if paced else "; nothing sets the pace, so this is mostly the wait in full queues"
+        yield "", f"from data complete at the source to decision out{note}"
         yield "first decision", f"{milliseconds(latency.first_ns)} after its data was complete"
         if report["timestep_us"]:
             yield "window", f"{report['timestep_us'] / 1000:g} ms of sensor time a slice, not part of the latency"
