@@ -8,8 +8,9 @@ the Unix epoch.
 
 import os
 from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from ..errors import EventError, RecordingError
 from ..events import SensorSize, as_events
@@ -58,7 +59,7 @@ class Aedat4(Source):
 
     def batches(self, reading: Reading) -> Iterator[Batch]:
         decoder = _decoder(self._path)
-        with open(self._path, "rb") as file:
+        with open(self._path, "rb", buffering=0) as file:
             for byte_offset, stream in _walk(file, self._header, reading):
                 ours = stream == self._stream
                 if not ours:
@@ -81,7 +82,7 @@ class Aedat4(Source):
                     yield Batch(events, byte_offset)
 
 
-def _walk(file: BinaryIO, header: layout.Header, reading: Reading) -> Iterator[tuple[int, int]]:
+def _walk(file: FileIO, header: layout.Header, reading: Reading) -> Iterator[tuple[int, int]]:
     """Where each whole packet begins and which stream it is of, up to the packet table or the file's end."""
     size = os.fstat(file.fileno()).st_size
     position = header.first_packet

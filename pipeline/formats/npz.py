@@ -165,6 +165,10 @@ class NumpyFile(Source):
 
     def _events(self, rows: dict[str, np.ndarray]) -> tuple[np.ndarray, str]:
         """Rows as EVENT_DTYPE up to the first impossible value, and what that is ("": none)."""
+        if self._unit_us == 1 and "" in rows and rows[""].dtype == EVENT_DTYPE:
+            events = rows[""].copy()
+            events["p"] = events.view(np.uint8).reshape(-1, EVENT_DTYPE.itemsize)[:, -1] != 0  # whatever the byte is
+            return events, ""
         columns = self._columns(rows)
         bad = np.zeros(len(columns["t"]), bool)
         for column in columns.values():

@@ -37,6 +37,13 @@ DEFECTS = {  # every counter that a reading may fill: what it counts
     "skipped_faults": "faults passed over",
     "faults": "the fault at which the reading ended (1)",
 }
+_GUARDED = (  # those that guard counts: their places in its state
+    ("backwards", guard.BACKWARDS),
+    ("clock_restarts", guard.RESTARTS),
+    ("clock_wraps", guard.WRAPS),
+    ("clock_jumps", guard.JUMPS),
+    ("outside_sensor", guard.OUTSIDE),
+)
 
 
 @dataclass(frozen=True)
@@ -72,6 +79,7 @@ class Reading:
     defects: Counter[str] = field(default_factory=Counter)
     events_read: int = 0
     last_good_us: int | None = None
+    clock: np.ndarray = field(default_factory=guard.new_state)  # what guard carries from packet to packet
     fault: RecordingError | None = None  # the fault at which a reading with on_error "stop" or "skip" ended
 
     def report(self, what: str, byte_offset: int, last: bool = True) -> None:
@@ -149,7 +157,8 @@ class Recording:
     @property
     def defects(self) -> dict[str, int]:
         """What the latest iteration met so far, counted; DEFECTS explains each. Empty for a flawless file."""
-        return {name: count for name, count in self._reading.defects.items() if count}
+        found = self._reading.defects + Counter({name: int(self._reading.clock[at]) for name, at in _GUARDED})
+        return {name: found[name] for name in (*DEFECTS, *found) if found[name]}
 
     @property
     def fault(self) -> RecordingError | None:
@@ -163,7 +172,7 @@ class Recording:
         return iterator
 
     def _packets(self, reading: Reading) -> Iterator[EventPacket]:
-        state = guard.new_state()
+        state = reading.clock
         skip = self.options.on_error == "skip"
         try:
             for batch in self._source.batches(reading):
@@ -172,7 +181,6 @@ class Recording:
                     events, self.sensor.width, self.sensor.height, self._source.clock_period_us, skip, state
                 )
                 bad = tuple(events[read : read + 1].tolist())
-                _count(reading, state)
                 for piece in _cut(events[:kept], self.options):
                     reading.events_read += len(piece.events)
                     reading.last_good_us = int(piece.events["t"][-1])
@@ -199,17 +207,6 @@ class Recording:
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
-
-
-def _count(reading: Reading, state: np.ndarray) -> None:
-    for name, place in (
-        ("backwards", guard.BACKWARDS),
-        ("clock_restarts", guard.RESTARTS),
-        ("clock_wraps", guard.WRAPS),
-        ("clock_jumps", guard.JUMPS),
-        ("outside_sensor", guard.OUTSIDE),
-    ):
-        reading.defects[name] = int(state[place])
 
 
 def _cut(events: np.ndarray, options: ReadOptions) -> Iterator[EventPacket]:
