@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ def recording_scores(
 
     With `thresholds` (by ReLU) they are those of the spiking network, stepped through the slices of each window.
     """
-    model.eval()
+    model, plan = pool_while_counting(model.eval(), plan, data)
     scores: list[np.ndarray] = []
     with torch.inference_mode():
         for start in range(0, len(data), batch):
@@ -40,6 +40,21 @@ def recording_scores(
                 logits = torch.cat([spiking_logits(model, part, thresholds) for part in inputs.split(32)])
             scores += np.split(logits.numpy(), np.cumsum([len(item) for item in windows])[:-1])
     return scores
+
+
+def pool_while_counting(model: nn.Sequential, plan: WindowPlan, data: RecordingSet) -> tuple[nn.Sequential, WindowPlan]:
+    """The model without its first layer and a plan that does that layer's work, where it is an average pool."""
+    first = next(iter(model))
+    pool = first.kernel_size if isinstance(first, nn.AvgPool2d) else 1
+    if (
+        not isinstance(pool, int)
+        or pool == 1
+        or first.stride != pool
+        or data.sensor.width % pool
+        or data.sensor.height % pool
+    ):
+        return model, plan
+    return model[1:], replace(plan, pool=pool)
 
 
 @dataclass(frozen=True)

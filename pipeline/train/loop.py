@@ -20,7 +20,7 @@ from torch.nn import functional
 from ..errors import NetworkError
 from .checkpoint import load_checkpoint, save_checkpoint
 from .config import EventTraining, check
-from .evaluate import Accuracy, accuracy, recording_scores
+from .evaluate import Accuracy, accuracy, pool_while_counting, recording_scores
 from .models import build_model
 from .sources import load_sets
 from .spiking import fold_batch_norm, measure_thresholds, spiking_logits
@@ -119,15 +119,11 @@ class Trainer:
     def _loss(self, chosen: np.ndarray, rng: np.random.Generator) -> torch.Tensor:
         """Cross entropy of the logits averaged over a recording's windows: the evidence that will be summed."""
         settings = self.settings
+        model, plan = pool_while_counting(self.model, settings.windows.plan, self.train_set)
         spiking = self.thresholds is not None
-        frames, targets = random_batch(
-            self.train_set, chosen, settings.windows.plan, settings.augment.augmentation, rng, sliced=spiking
-        )
+        frames, targets = random_batch(self.train_set, chosen, plan, settings.augment.augmentation, rng, sliced=spiking)
         inputs = torch.from_numpy(frames).flatten(0, 1)
-        if self.thresholds is None:
-            logits = self.model(inputs).flatten(1)
-        else:
-            logits = spiking_logits(self.model, inputs, self.thresholds)
+        logits = spiking_logits(model, inputs, self.thresholds) if self.thresholds else model(inputs).flatten(1)
         evidence = logits.unflatten(0, frames.shape[:2]).mean(1)
         return functional.cross_entropy(
             evidence, torch.from_numpy(targets), label_smoothing=settings.training.label_smoothing

@@ -47,9 +47,9 @@ def load_folder(folder: Path, sensor: tuple[int, int] | None = None, duration_us
         raise RecordingError(f"{folder} has no recordings; want {folder}/LABEL/FILE", folder)
     recordings, durations, size = [], [], SensorSize(*sensor) if sensor else None
     for path, _ in paths:
-        with open_recording(path) as recording:
-            size = size or recording.sensor
-            packets = [packet.events for packet in recording.packets()]
+        recording = open_recording(path, sensor=size)
+        size = recording.sensor
+        packets = [packet.events for packet in recording]
         events = np.concatenate([*packets, np.empty(0, EVENT_DTYPE)])
         if len(events):
             events["t"] -= events["t"][0]

@@ -83,19 +83,28 @@ def join(parts: Sequence[RecordingSet]) -> RecordingSet:
     )
 
 
-def mean_count_frame(events: np.ndarray, sensor: SensorSize, slices: int) -> np.ndarray:
-    """Mean count per timestep of a window of `slices` timesteps: float32 (polarity, height, width)."""
-    cells = (events["p"].astype(np.int64) * sensor.height + events["y"]) * sensor.width + events["x"]
-    counts = np.bincount(cells, minlength=2 * sensor.height * sensor.width)
-    return (counts / slices).astype(np.float32).reshape(2, sensor.height, sensor.width)
+def mean_count_frame(events: np.ndarray, sensor: SensorSize, slices: int, pool: int = 1) -> np.ndarray:
+    """Mean count per timestep of a window of `slices` timesteps: float32 (polarity, height, width).
+
+    With `pool` the mean over pool x pool pixels, which is what an average pool would make of it, for less work.
+    """
+    height, width = sensor.height // pool, sensor.width // pool
+    counts = np.bincount(_cells(events, height, width, pool), minlength=2 * height * width)
+    return (counts / (slices * pool * pool)).astype(np.float32).reshape(2, height, width)
 
 
-def slice_counts(events: np.ndarray, sensor: SensorSize, timestep_us: int, slices: int) -> np.ndarray:
+def slice_counts(events: np.ndarray, sensor: SensorSize, timestep_us: int, slices: int, pool: int = 1) -> np.ndarray:
     """Counts of each slice of a window that begins at time 0: float32 (timestep, polarity, height, width)."""
-    cells = (events["p"].astype(np.int64) * sensor.height + events["y"]) * sensor.width + events["x"]
-    cells += events["t"] // timestep_us * (2 * sensor.height * sensor.width)
-    counts = np.bincount(cells, minlength=slices * 2 * sensor.height * sensor.width)
-    return counts.astype(np.float32).reshape(slices, 2, sensor.height, sensor.width)
+    height, width = sensor.height // pool, sensor.width // pool
+    cells = _cells(events, height, width, pool) + events["t"] // timestep_us * (2 * height * width)
+    counts = np.bincount(cells, minlength=slices * 2 * height * width).astype(np.float32)
+    counts /= pool * pool
+    return counts.reshape(slices, 2, height, width)
+
+
+def _cells(events: np.ndarray, height: int, width: int, pool: int) -> np.ndarray:
+    x, y = (events["x"], events["y"]) if pool == 1 else (events["x"] // pool, events["y"] // pool)
+    return (events["p"].astype(np.int64) * height + y) * width + x
 
 
 def cut(events: np.ndarray, t_start_us: float, t_stop_us: float) -> np.ndarray:
@@ -113,6 +122,7 @@ class WindowPlan:
     min_slices: int  # random windows have min_slices to slices timesteps
     per_recording: int = 1  # windows of one recording whose logits are averaged before the loss
     delays_us: tuple[int, ...] = (0,)  # the CNN sees each window beside the windows so much earlier (network.Delay)
+    pool: int = 1  # pixels each way that are averaged while counting
 
     @property
     def window_us(self) -> int:
@@ -150,8 +160,9 @@ def random_batch(
     """
     swapped = mirrored_labels(data.labels, augmentation.flip_labels)
     sensor, groups = data.sensor, len(plan.delays_us)
+    height, width = sensor.height // plan.pool, sensor.width // plan.pool
     inner = (plan.slices, groups, 2) if sliced else (groups, 2)
-    frames = np.empty((len(indices), plan.per_recording, *inner, sensor.height, sensor.width), np.float32)
+    frames = np.empty((len(indices), plan.per_recording, *inner, height, width), np.float32)
     targets = data.targets[indices].copy()
     for row, index in enumerate(indices):
         transform = draw(augmentation, sensor, rng)
@@ -164,11 +175,10 @@ def random_batch(
                 begin = start - delay * transform.speed
                 events = _changed(recording, begin, slices * plan.timestep_us, transform, sensor, rng)
                 if sliced:
-                    frames[row, column, :, group] = slice_counts(events, sensor, plan.timestep_us, slices)
+                    frames[row, column, :, group] = slice_counts(events, sensor, plan.timestep_us, slices, plan.pool)
                 else:
-                    frames[row, column, group] = mean_count_frame(events, sensor, slices)
-    axes = frames.shape[: -len((groups, 2, sensor.height, sensor.width))]
-    return frames.reshape(*axes, 2 * groups, sensor.height, sensor.width), targets
+                    frames[row, column, group] = mean_count_frame(events, sensor, slices, plan.pool)
+    return frames.reshape(*frames.shape[:-4], 2 * groups, height, width), targets
 
 
 def _changed(
@@ -203,10 +213,10 @@ def whole_recording(
             if sliced:
                 events = events.copy()
                 events["t"] -= start - delay
-                frames.append(slice_counts(events, data.sensor, plan.timestep_us, plan.slices))
+                frames.append(slice_counts(events, data.sensor, plan.timestep_us, plan.slices, plan.pool))
             else:
-                frames.append(mean_count_frame(events, data.sensor, plan.slices))
-    groups, (height, width) = len(plan.delays_us), (data.sensor.height, data.sensor.width)
+                frames.append(mean_count_frame(events, data.sensor, plan.slices, plan.pool))
+    groups, height, width = len(plan.delays_us), data.sensor.height // plan.pool, data.sensor.width // plan.pool
     if not sliced:
         return np.stack(frames).reshape(count, 2 * groups, height, width)
     stacked = np.stack(frames).reshape(count, groups, plan.slices, 2, height, width)

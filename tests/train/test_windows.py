@@ -1,7 +1,10 @@
 """Windows of recordings become frames of mean counts per timestep."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,6 +19,7 @@ from dvs_run.pipeline.train.windows import (
     pack,
     random_batch,
     random_windows,
+    slice_counts,
     whole_recording,
 )
 
@@ -40,6 +44,34 @@ def test_a_frame_is_the_mean_of_the_slices_that_the_spiking_network_will_receive
     assert frame.dtype == np.float32
     assert np.allclose(frame, np.mean(slices, axis=0), rtol=1e-6, atol=0)
     assert np.array_equal(frame, naive.mean_count_frame(events, SENSOR, PLAN.slices))
+
+
+def test_pooling_while_counting_is_an_average_pool():
+    sensor = SensorSize(12, 8)
+    events = naive.random_training_events(500, sensor, 8_000, seed=3)
+    pool = torch.nn.AvgPool2d(2)
+    frame, slices = mean_count_frame(events, sensor, 8), slice_counts(events, sensor, 1_000, 8)
+    assert np.allclose(mean_count_frame(events, sensor, 8, pool=2), pool(torch.from_numpy(frame)[None])[0])
+    assert np.allclose(slice_counts(events, sensor, 1_000, 8, pool=2), pool(torch.from_numpy(slices)))
+
+
+def test_the_slices_of_a_batch_are_those_of_its_frames():
+    data = small_set()
+    plan = replace(PLAN, delays_us=(0, 2_000), per_recording=2)
+    how = Augmentation(shift=2, drop=0.3, stretch=0.2, noise_hz=20)
+    frames, _ = random_batch(data, np.arange(4), plan, how, np.random.default_rng(1))
+    slices, _ = random_batch(data, np.arange(4), plan, how, np.random.default_rng(1), sliced=True)
+    assert slices.shape == (4, 2, PLAN.slices, 4, SENSOR.height, SENSOR.width)
+    assert np.allclose(slices.mean(2), frames, atol=1e-6)
+    whole = whole_recording(data, 1, plan, sliced=True)
+    assert np.allclose(whole.mean(1), whole_recording(data, 1, plan), atol=1e-6)
+
+
+def test_a_delayed_group_is_the_window_that_came_before():
+    data = small_set()
+    frames = whole_recording(data, 0, replace(PLAN, delays_us=(0, PLAN.window_us)))
+    assert np.array_equal(frames[1:, 2:], frames[:-1, :2])
+    assert not frames[0, 2:].any()  # before its beginning a recording is silent
 
 
 @settings(max_examples=60, deadline=None)
