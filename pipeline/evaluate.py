@@ -17,8 +17,7 @@ from .errors import NetworkError, RecordingError
 from .events import EventPacket
 from .formats import open_recording
 from .slicer import TimeSlicer
-from .stream import Classification, Image
-
+from .stream import BinnedSlice, Classification, CurrentSlice, Image
 
 BESIDE = ("_labels.csv", ".md", ".json", ".yaml")  # files that may lie beside recordings
 
@@ -80,7 +79,8 @@ def judge_images(
     synops = 0
     for index, pixels in enumerate(images):
         engine.reset()
-        for step, piece in enumerate(encoder.encode(Image(pixels), index), 1):
+        pieces: Iterator[BinnedSlice | CurrentSlice] = encoder.encode(Image(pixels), index)
+        for step, piece in enumerate(pieces, 1):
             decision = engine.step(piece)
             synops += decision.synops
             if step in right:

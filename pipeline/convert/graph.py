@@ -1,4 +1,4 @@
-"""Trace a CNN with torch.fx and walk its graph, one rule a layer (rules.py), into a Chain.
+"""Trace a CNN with torch.fx and walk its graph, one rule a layer (catalogue.py), into a Chain.
 
 The graph is run once on two zeros, so that every node's shape is known and shape arithmetic (x.size(0), ...) is plain
 numbers: a rule sees values, never symbols.
@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, fx, nn
 
 from ..errors import ConversionError
+from .catalogue import FUNCTION_RULES, METHOD_RULES, MODULE_RULES, SWAPPABLE
 from .chain import Chain, ChainBuilder
 from .refusals import refuse
-from .rules import FUNCTION_RULES, METHOD_RULES, MODULE_RULES, SWAPPABLE, Step
+from .rules import Step
 
 
 def import_chain(model: nn.Module, input_shape: tuple[int, int, int]) -> Chain:

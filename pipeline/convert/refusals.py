@@ -1,4 +1,4 @@
-"""What this version does not convert, by name, and the way out. Nothing passes silently: rules.py lists what does."""
+"""What this version does not convert, by name, and the way out. What it does convert is in catalogue.py."""
 
 from ..errors import ConversionError
 

@@ -81,7 +81,7 @@ def measure(
 ) -> ConversionReport:
     """Run chain and network (without its delays) on the same samples, as constant current, and compare every layer."""
     state = Clocked(network, len(samples))
-    input_scale = float(network.provenance.get("input_scale", 1.0))  # type: ignore[arg-type]
+    input_scale = float(network.provenance.get("input_scale", 1.0))
     current = samples * input_scale
     scores = torch.zeros(0)
     for _ in range(timesteps):

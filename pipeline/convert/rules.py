@@ -1,18 +1,15 @@
-"""One row per operation of torch that converts: what it is called, and the rule that folds it into the chain.
+"""The rules: how a layer is folded into the chain. catalogue.py says which operation of torch has which rule.
 
 A rule is called with a Step and the operation's own arguments (the traced values), so that Python itself binds
-defaults and keywords. Whatever has no row is refused by refusals.py.
+defaults and keywords. Rules of arithmetic with constants are in arithmetic.py.
 """
 
 import math
-import operator
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from .chain import ChainBuilder, Pair, Weighted
 from .refusals import refuse
@@ -30,7 +27,7 @@ class Step:
     swapped: bool = False  # the data is the second operand, as in `2 * x`
 
 
-def _conv2d(
+def conv2d(
     step: Step,
     x: Tensor,
     weight: Tensor,
@@ -56,26 +53,26 @@ def _conv2d(
         )
     offset = torch.zeros(len(weight)) if bias is None else bias
     step.builder.weighted(
-        Weighted(step.name, _exact(weight), _exact(offset), _pair(stride), _pair(padding), dilation, groups)
+        Weighted(step.name, exact(weight), exact(offset), _pair(stride), _pair(padding), dilation, groups)
     )
 
 
-def _conv2d_module(step: Step, module: nn.Conv2d, x: Tensor) -> None:
+def conv2d_module(step: Step, module: nn.Conv2d, x: Tensor) -> None:
     if module.padding_mode != "zeros" and any(_pair(module.padding) if module.padding != "same" else (1,)):
         raise refuse(step.name, step.kind, f"padding_mode is {module.padding_mode!r}", "use padding_mode='zeros'")
-    _conv2d(step, x, module.weight, module.bias, module.stride, module.padding, module.dilation, module.groups)
+    conv2d(step, x, module.weight, module.bias, module.stride, module.padding, module.dilation, module.groups)
 
 
-def _linear(step: Step, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> None:
+def linear(step: Step, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> None:
     if len(step.input_shape) != 2:
         raise refuse(
             step.name, step.kind, f"its input has shape {step.input_shape}", "flatten it to (n, features) before"
         )
     offset = torch.zeros(len(weight)) if bias is None else bias
-    step.builder.weighted(Weighted(step.name, _exact(weight), _exact(offset)))
+    step.builder.weighted(Weighted(step.name, exact(weight), exact(offset)))
 
 
-def _batch_norm(
+def batch_norm(
     step: Step,
     x: Tensor,
     running_mean: Tensor | None,
@@ -90,20 +87,20 @@ def _batch_norm(
         raise refuse(
             step.name, step.kind, "it takes its statistics from each batch", "train it with track_running_stats=True"
         )
-    scale = 1.0 / torch.sqrt(_exact(running_var) + eps)
+    scale = 1.0 / torch.sqrt(exact(running_var) + eps)
     if weight is not None:
-        scale = scale * _exact(weight)
-    shift = -_exact(running_mean) * scale
+        scale = scale * exact(weight)
+    shift = -exact(running_mean) * scale
     if bias is not None:
-        shift = shift + _exact(bias)
+        shift = shift + exact(bias)
     step.builder.affine(step.name, scale, shift)
 
 
-def _batch_norm_module(step: Step, module: nn.BatchNorm1d | nn.BatchNorm2d, x: Tensor) -> None:
-    _batch_norm(step, x, module.running_mean, module.running_var, module.weight, module.bias, False, 0.1, module.eps)
+def batch_norm_module(step: Step, module: nn.BatchNorm1d | nn.BatchNorm2d, x: Tensor) -> None:
+    batch_norm(step, x, module.running_mean, module.running_var, module.weight, module.bias, False, 0.1, module.eps)
 
 
-def _avg_pool2d(
+def avg_pool2d(
     step: Step,
     x: Tensor,
     kernel_size: Any,
@@ -125,13 +122,13 @@ def _avg_pool2d(
     step.builder.pool(step.name, kernel, stride, divisor_override or math.prod(kernel))
 
 
-def _avg_pool2d_module(step: Step, module: nn.AvgPool2d, x: Tensor) -> None:
-    _avg_pool2d(
+def avg_pool2d_module(step: Step, module: nn.AvgPool2d, x: Tensor) -> None:
+    avg_pool2d(
         step, x, module.kernel_size, module.stride, module.padding, module.ceil_mode, True, module.divisor_override
     )
 
 
-def _adaptive_avg_pool2d(step: Step, x: Tensor, output_size: Any = None) -> None:
+def adaptive_avg_pool2d(step: Step, x: Tensor, output_size: Any = None) -> None:
     inputs, outputs = step.input_shape[2:], step.output_shape[2:]
     if any(n % m for n, m in zip(inputs, outputs, strict=True)):
         raise refuse(
@@ -144,7 +141,7 @@ def _adaptive_avg_pool2d(step: Step, x: Tensor, output_size: Any = None) -> None
     step.builder.pool(step.name, kernel, kernel, math.prod(kernel))
 
 
-def _mean(step: Step, x: Tensor, dim: Any = None, keepdim: bool = False, dtype: Any = None) -> None:
+def mean(step: Step, x: Tensor, dim: Any = None, keepdim: bool = False, dtype: Any = None) -> None:
     axes = sorted(axis % len(step.input_shape) for axis in ([dim] if isinstance(dim, int) else dim or ()))
     if len(step.input_shape) != 4 or axes != [2, 3]:
         raise refuse(step.name, step.kind, f"it averages over the axes {dim}", "only the mean over (2, 3) is converted")
@@ -152,11 +149,11 @@ def _mean(step: Step, x: Tensor, dim: Any = None, keepdim: bool = False, dtype: 
     step.builder.pool(step.name, kernel, kernel, math.prod(kernel))
 
 
-def _relu(step: Step, x: Tensor, inplace: bool = False) -> None:
+def relu(step: Step, x: Tensor, inplace: bool = False) -> None:
     step.builder.relu(step.name)
 
 
-def _clamp(step: Step, x: Tensor, min: Any = None, max: Any = None) -> None:
+def clamp(step: Step, x: Tensor, min: Any = None, max: Any = None) -> None:
     if max is not None or min is None or float(min) != 0.0:
         raise refuse(
             step.name, step.kind, f"it keeps values within {min}..{max}", "only clamp(min=0), a ReLU, is converted"
@@ -164,7 +161,7 @@ def _clamp(step: Step, x: Tensor, min: Any = None, max: Any = None) -> None:
     step.builder.relu(step.name)
 
 
-def _flatten(step: Step, x: Tensor, *sizes: Any, **named: Any) -> None:
+def flatten(step: Step, x: Tensor, *sizes: Any, **named: Any) -> None:
     """Flattening, or no change at all; a Network's layers flatten in the same (channel, y, x) order by themselves."""
     features = math.prod(step.input_shape[1:])
     flat = step.output_shape[:2] == (step.input_shape[0], features)  # (n, features), or with ones behind
@@ -177,7 +174,7 @@ def _flatten(step: Step, x: Tensor, *sizes: Any, **named: Any) -> None:
         )
 
 
-def _dropout(step: Step, x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> None:
+def dropout(step: Step, x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> None:
     if training and p > 0:
         raise refuse(
             step.name,
@@ -187,15 +184,15 @@ def _dropout(step: Step, x: Tensor, p: float = 0.5, training: bool = True, inpla
         )
 
 
-def _identity(step: Step, x: Tensor, *rest: Any, **named: Any) -> None:
+def identity(step: Step, x: Tensor, *rest: Any, **named: Any) -> None:
     """Changes nothing (dropout in eval mode, contiguous, float, ...)."""
 
 
-def _softmax(step: Step, x: Tensor, dim: int | None = None, *rest: Any, **named: Any) -> None:
+def softmax(step: Step, x: Tensor, dim: int | None = None, *rest: Any, **named: Any) -> None:
     _end(step, dim, "softmax")
 
 
-def _log_softmax(step: Step, x: Tensor, dim: int | None = None, *rest: Any, **named: Any) -> None:
+def log_softmax(step: Step, x: Tensor, dim: int | None = None, *rest: Any, **named: Any) -> None:
     _end(step, dim, "log_softmax")
 
 
@@ -208,147 +205,9 @@ def _end(step: Step, dim: int | None, kind: str) -> None:
     step.builder.end_softmax(step.name, kind)
 
 
-def _mul(step: Step, a: Any, b: Any) -> None:
-    scale = _constant(step, a if step.swapped else b)
-    step.builder.affine(step.name, scale, torch.zeros_like(scale))
-
-
-def _div(step: Step, a: Any, b: Any, rounding_mode: str | None = None) -> None:
-    if step.swapped or rounding_mode is not None:
-        raise refuse(
-            step.name, step.kind, "it divides by the data, or rounds", "only division by a constant is converted"
-        )
-    scale = 1.0 / _constant(step, b)
-    step.builder.affine(step.name, scale, torch.zeros_like(scale))
-
-
-def _add(step: Step, a: Any, b: Any, alpha: float = 1) -> None:
-    shift = _constant(step, a if step.swapped else b) * (1 if step.swapped else alpha)
-    scale = torch.full_like(shift, alpha if step.swapped else 1)
-    step.builder.affine(step.name, scale, shift)
-
-
-def _sub(step: Step, a: Any, b: Any, alpha: float = 1) -> None:
-    if step.swapped:
-        shift = _constant(step, a)
-        step.builder.affine(step.name, torch.full_like(shift, -alpha), shift)
-    else:
-        shift = -_constant(step, b) * alpha
-        step.builder.affine(step.name, torch.ones_like(shift), shift)
-
-
-def _neg(step: Step, x: Tensor) -> None:
-    step.builder.affine(step.name, -torch.ones(1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64))
-
-
-def _constant(step: Step, value: Any) -> Tensor:
-    """A number, or one number per channel, as float64 (1,) or (channels,)."""
-    if not isinstance(value, Tensor):
-        return torch.tensor([float(value)], dtype=torch.float64)
-    axes = len(step.input_shape)
-    shape = (1,) * (axes - value.ndim) + tuple(value.shape)
-    if value.numel() == 1:
-        return _exact(value).reshape(1)
-    if len(shape) != axes or value.numel() != shape[1] or shape[1] != step.input_shape[1]:
-        raise refuse(
-            step.name,
-            step.kind,
-            f"its constant has shape {tuple(value.shape)}",
-            "want one number, or one per channel as (channel, 1, 1)",
-        )
-    return _exact(value).reshape(-1)
-
-
-def _exact(value: Tensor) -> Tensor:
+def exact(value: Tensor) -> Tensor:
     return value.detach().double()
 
 
 def _pair(value: Any) -> Pair:
     return (int(value), int(value)) if isinstance(value, int) else (int(value[0]), int(value[-1]))
-
-
-MODULE_RULES: dict[type[nn.Module], Callable[..., None]] = {
-    nn.Conv2d: _conv2d_module,
-    nn.Linear: lambda step, module, x: _linear(step, x, module.weight, module.bias),
-    nn.BatchNorm1d: _batch_norm_module,
-    nn.BatchNorm2d: _batch_norm_module,
-    nn.AvgPool2d: _avg_pool2d_module,
-    nn.AdaptiveAvgPool2d: lambda step, module, x: _adaptive_avg_pool2d(step, x),
-    nn.ReLU: lambda step, module, x: _relu(step, x),
-    nn.Flatten: lambda step, module, x: _flatten(step, x),
-    nn.Dropout: _identity,
-    nn.Dropout1d: _identity,
-    nn.Dropout2d: _identity,
-    nn.AlphaDropout: _identity,
-    nn.Identity: _identity,
-    nn.Softmax: lambda step, module, x: _softmax(step, x, module.dim),
-    nn.LogSoftmax: lambda step, module, x: _log_softmax(step, x, module.dim),
-}
-
-FUNCTION_RULES: dict[Any, Callable[..., None]] = {
-    functional.conv2d: _conv2d,
-    functional.linear: _linear,
-    functional.batch_norm: _batch_norm,
-    functional.avg_pool2d: _avg_pool2d,
-    functional.adaptive_avg_pool2d: _adaptive_avg_pool2d,
-    torch.mean: _mean,
-    functional.relu: _relu,
-    functional.relu_: _relu,
-    torch.relu: _relu,
-    torch.relu_: _relu,
-    torch.clamp: _clamp,
-    torch.clamp_min: _clamp,
-    torch.flatten: _flatten,
-    torch.reshape: _flatten,
-    torch.squeeze: _flatten,
-    functional.dropout: _dropout,
-    functional.dropout2d: _dropout,
-    functional.softmax: _softmax,
-    torch.softmax: _softmax,
-    functional.log_softmax: _log_softmax,
-    torch.log_softmax: _log_softmax,
-    operator.mul: _mul,
-    operator.imul: _mul,
-    torch.mul: _mul,
-    operator.truediv: _div,
-    operator.itruediv: _div,
-    torch.div: _div,
-    operator.add: _add,
-    operator.iadd: _add,
-    torch.add: _add,
-    operator.sub: _sub,
-    operator.isub: _sub,
-    torch.sub: _sub,
-    operator.neg: _neg,
-}
-
-METHOD_RULES: dict[str, Callable[..., None]] = {
-    "mean": _mean,
-    "relu": _relu,
-    "relu_": _relu,
-    "clamp": _clamp,
-    "clamp_": _clamp,
-    "clamp_min": _clamp,
-    "flatten": _flatten,
-    "view": _flatten,
-    "reshape": _flatten,
-    "squeeze": _flatten,
-    "contiguous": _identity,
-    "float": _identity,
-    "to": _identity,
-    "clone": _identity,
-    "detach": _identity,
-    "softmax": _softmax,
-    "log_softmax": _log_softmax,
-    "mul": _mul,
-    "mul_": _mul,
-    "div": _div,
-    "div_": _div,
-    "add": _add,
-    "add_": _add,
-    "sub": _sub,
-    "sub_": _sub,
-    "neg": _neg,
-}
-
-SWAPPABLE = (_mul, _add, _sub, _div)  # the data may be the second operand; everywhere else it comes first

@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -31,24 +31,24 @@ class ImageData(_Strict):
     images: Path  # IDX file, plain or gzipped
     labels: Path  # IDX file
     names: list[str] | None = None  # name of each class; its number where absent
-    validation: int = Field(5_000, ge=1)  # the last so many images of the file are not trained on
-    calibration: int = Field(512, ge=1)  # training images that travel in the checkpoint
+    validation: Annotated[int, Field(ge=1)] = 5_000  # the last so many images of the file are not trained on
+    calibration: Annotated[int, Field(ge=1)] = 512  # training images that travel in the checkpoint
 
 
 class Augment(_Strict):
-    shift_pixels: float = Field(0.0, ge=0)
-    rotate_degrees: float = Field(0.0, ge=0)
-    scale: float = Field(0.0, ge=0, lt=1)  # 0.1: between 0.9 and 1.1 times as large
+    shift_pixels: Annotated[float, Field(ge=0)] = 0.0
+    rotate_degrees: Annotated[float, Field(ge=0)] = 0.0
+    scale: Annotated[float, Field(ge=0, lt=1)] = 0.0  # 0.1: between 0.9 and 1.1 times as large
 
 
 class Training(_Strict):
-    epochs: int = Field(10, ge=1)
-    batch: int = Field(128, ge=1)
-    learning_rate: float = Field(0.1, gt=0)  # peak of the one-cycle schedule, SGD with Nesterov momentum 0.9
-    weight_decay: float = Field(5e-4, ge=0)
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    epochs: Annotated[int, Field(ge=1)] = 10
+    batch: Annotated[int, Field(ge=1)] = 128
+    learning_rate: Annotated[float, Field(gt=0)] = 0.1  # peak of the one-cycle schedule, SGD with Nesterov momentum 0.9
+    weight_decay: Annotated[float, Field(ge=0)] = 5e-4
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     seed: int = 0
-    threads: int = Field(1, ge=1)
+    threads: Annotated[int, Field(ge=1)] = 1
     augment: Augment = Augment()
 
 

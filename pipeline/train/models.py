@@ -42,7 +42,7 @@ def build_model(spec: Mapping[str, Any]) -> nn.Sequential:
 
     Weights are drawn from torch's global generator: seed it before. Raises NetworkError with the number of a bad layer.
     """
-    shape = _input_shape(spec)
+    shape: tuple[int, ...] = _input_shape(spec)
     layers = spec.get("layers")
     if not isinstance(layers, list | tuple) or not layers:
         raise NetworkError("the model has no `layers`; want a list such as [{conv: 16}, {pool: 2}, {linear: 10}]")

@@ -8,7 +8,7 @@ SHAPE = (3, 16, 16)
 LABELS = tuple("abcdef")
 
 
-def inputs(n=48, shape=SHAPE, seed=0):
+def inputs(n=24, shape=SHAPE, seed=0):
     return torch.rand(n, *shape, generator=torch.Generator().manual_seed(seed))
 
 
@@ -22,7 +22,7 @@ def fitted(make, seed=0, shape=SHAPE):
                 module.weight.uniform_(0.5, 1.5)
                 module.bias.uniform_(-0.3, 0.3)
         model.train()
-        for _ in range(30):
+        for _ in range(12):
             model(inputs(64, shape, seed=int(torch.randint(1000, ()))))
     return model.eval()
 

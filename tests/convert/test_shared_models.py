@@ -66,12 +66,12 @@ def cifar10(part, n):
 def test_a_cifar10_cnn_of_other_people_converts():
     model = shared_model("cifar10_4conv_avgpool")
     labels = (SHARED / "cifar10" / "classes.txt").read_text().split()
-    calibration, _ = cifar10("train", 128)
-    images, targets = cifar10("test", 60)
-    conversion = convert(model, (3, 32, 32), labels, calibration, check_timesteps=32, max_error=None)
+    calibration, _ = cifar10("train", 64)
+    images, targets = cifar10("test", 40)
+    conversion = convert(model, (3, 32, 32), labels, calibration, check_timesteps=16, max_error=None)
     assert conversion.report.folding_error < 1e-5
-    assert all(layer.correlation > 0.9 for layer in conversion.report.layers if layer.correlation is not None)
-    *_, scores = run(conversion.network, constant_current(images, 48), is_current=True)
+    assert all(layer.correlation > 0.85 for layer in conversion.report.layers if layer.correlation is not None)
+    *_, scores = run(conversion.network, constant_current(images, 40), is_current=True)
     with torch.inference_mode():
         wanted = model(images).argmax(1)
     assert (wanted == targets).float().mean() > 0.75  # 83.62 % of all 10,000
