@@ -1,7 +1,7 @@
 """A spiking network as a description: an immutable graph of named layers, and its file.
 
-Running it is engine.py's work; making one from a CNN is convert/'s. The layer names are NIR's where NIR has one. A file
-is one .npz: the arrays, and a JSON member `network.json` with everything else; it is never pickled.
+The layers are in layers.py; running the network is engine/'s work, making one from a CNN convert/'s. A file is one
+.npz: the arrays, and a JSON member `network.json` with everything else; it is never pickled.
 
 Meaning of a timestep, for every layer in order (papers.md 0.2; Rueckauer et al. 2017):
     v <- v + bias + sum of weight * spikes that arrive in this step      integrate everything first
@@ -23,6 +23,9 @@ from typing import Any, Literal
 import numpy as np
 
 from .errors import NetworkError
+from .layers import IF, LAYER_TYPES, Conv2d, Delay, Layer, Linear, SumPool2d
+
+__all__ = ["IF", "Conv2d", "Delay", "Layer", "Linear", "Network", "Readout", "SumPool2d"]
 
 FILE_VERSION = 1
 MAX_FILE_BYTES = 2 << 30  # a header that promises more is refused before anything is allocated
@@ -40,65 +43,6 @@ BROKEN_FILE = (  # what zipfile, json, numpy and our own reading raise on a file
     TypeError,
     ValueError,
 )
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One named layer; `inputs` names the layers (or "input") that feed it."""
-
-    name: str
-    inputs: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Conv2d(Layer):
-    """z[o,y,x] = bias[o] + sum over i, ky, kx of weight[o,i,ky,kx] * s[i, y*stride + ky*dilation - padding, ...]"""
-
-    weight: np.ndarray  # float32 (out, in / groups, ky, kx), PyTorch's order
-    bias: np.ndarray | None = None  # float32 (out,), current per timestep of network.timestep_us
-    stride: tuple[int, int] = (1, 1)  # (y, x), like all pairs here
-    padding: tuple[int, int] = (0, 0)
-    dilation: tuple[int, int] = (1, 1)
-    groups: int = 1
-
-
-@dataclass(frozen=True)
-class Linear(Layer):
-    """z = bias + weight @ s, where s is the input flattened in (channel, y, x) order as PyTorch does."""
-
-    weight: np.ndarray  # float32 (out, in)
-    bias: np.ndarray | None = None  # float32 (out,)
-
-
-@dataclass(frozen=True)
-class SumPool2d(Layer):
-    """Spikes of a window together, no neurons: average pooling whose 1/k² was folded into the next weights."""
-
-    kernel: tuple[int, int]
-    stride: tuple[int, int]
-
-
-@dataclass(frozen=True)
-class Delay(Layer):
-    """The input beside earlier copies of itself: channel group k holds what came delays_us[k] earlier.
-
-    Only right behind the input. Within one short window ON and OFF edges do not tell which way something moves (a
-    bright limb going right leaves the trace of a dark one going left); two moments side by side do.
-    """
-
-    delays_us: tuple[int, ...]  # rising, each a multiple of the timestep; (0, 60_000): now, and 60 ms ago
-
-
-@dataclass(frozen=True)
-class IF(Layer):
-    """Integrate-and-fire neurons on the output of one Conv2d or Linear."""
-
-    threshold: np.ndarray  # float32 (channels,), > 0, in the units of v
-    v_init: np.ndarray  # float32 (channels,), membrane potential after a reset of the network, e.g. threshold / 2
-    reset: Literal["subtract", "zero"] = "subtract"
-
-
-LAYER_TYPES: dict[str, type[Layer]] = {cls.__name__: cls for cls in (Delay, Conv2d, Linear, SumPool2d, IF)}
 
 
 @dataclass(frozen=True)
@@ -160,7 +104,7 @@ class Network:
                 raise NetworkError(
                     f"layer {layer.name!r} has {len(layer.inputs)} inputs; this version runs chains only"
                 )
-            shapes[layer.name] = _output_shape(layer, shapes[layer.inputs[0]])
+            shapes[layer.name] = layer.output_shape(shapes[layer.inputs[0]])
         return shapes
 
     def save(self, path: str | Path) -> None:
@@ -224,80 +168,6 @@ class Network:
             ) from error
 
 
-def _output_shape(layer: Layer, shape: tuple[int, int, int]) -> tuple[int, int, int]:
-    channels, height, width = shape
-    if isinstance(layer, Conv2d):
-        _check_weight(layer, layer.weight, 4)
-        out, per_group, *kernel = layer.weight.shape
-        if layer.groups < 1 or per_group * layer.groups != channels or out % layer.groups:
-            raise NetworkError(
-                f"layer {layer.name!r} has weights {layer.weight.shape} in {layer.groups} groups, "
-                f"which do not fit its input of {channels} channels"
-            )
-        sides = []
-        for size, k, stride, pad, dilation in zip(
-            (height, width), kernel, layer.stride, layer.padding, layer.dilation, strict=True
-        ):
-            if stride < 1 or dilation < 1 or pad < 0:
-                raise NetworkError(f"layer {layer.name!r}: stride and dilation must be at least 1, padding at least 0")
-            sides.append((size + 2 * pad - dilation * (k - 1) - 1) // stride + 1)
-        if min(sides) < 1:
-            raise NetworkError(f"layer {layer.name!r}: its kernel is larger than its input {height}x{width}")
-        return (out, sides[0], sides[1])
-    if isinstance(layer, Linear):
-        _check_weight(layer, layer.weight, 2)
-        if layer.weight.shape[1] != channels * height * width:
-            raise NetworkError(
-                f"layer {layer.name!r} wants {layer.weight.shape[1]} inputs, its input {shape} has "
-                f"{channels * height * width}"
-            )
-        return (layer.weight.shape[0], 1, 1)
-    if isinstance(layer, SumPool2d):
-        if min(layer.kernel + layer.stride) < 1 or layer.kernel[0] > height or layer.kernel[1] > width:
-            raise NetworkError(
-                f"layer {layer.name!r}: a pool of {layer.kernel} does not fit its input {height}x{width}"
-            )
-        return (
-            channels,
-            (height - layer.kernel[0]) // layer.stride[0] + 1,
-            (width - layer.kernel[1]) // layer.stride[1] + 1,
-        )
-    if isinstance(layer, Delay):
-        delays = layer.delays_us
-        if layer.inputs != ("input",):
-            raise NetworkError(
-                f"layer {layer.name!r}: a Delay stands right behind the input, not behind {layer.inputs}"
-            )
-        whole = bool(delays) and all(isinstance(delay, int) for delay in delays)
-        if not whole or min(delays) < 0 or list(delays) != sorted(set(delays)):
-            raise NetworkError(f"layer {layer.name!r} has delays {delays}, want rising whole µs of at least 0")
-        return (channels * len(delays), height, width)
-    if isinstance(layer, IF):
-        for what in ("threshold", "v_init"):
-            array = getattr(layer, what)
-            if array.shape != (channels,) or not np.isfinite(array).all():
-                raise NetworkError(
-                    f"layer {layer.name!r}: {what} has shape {array.shape}, want {channels} finite values"
-                )
-        if (layer.threshold <= 0).any():
-            raise NetworkError(f"layer {layer.name!r} has a threshold of {layer.threshold.min()}, want all above 0")
-        if (layer.v_init >= layer.threshold).any():
-            raise NetworkError(f"layer {layer.name!r} starts with v_init at or above its threshold; want it below")
-        if layer.reset not in ("subtract", "zero"):
-            raise NetworkError(f"layer {layer.name!r} has reset {layer.reset!r}, want 'subtract' or 'zero'")
-        return shape
-    raise NetworkError(f"layer {layer.name!r} is a {type(layer).__name__}, known are {', '.join(LAYER_TYPES)}")
-
-
-def _check_weight(layer: Any, weight: np.ndarray, dimensions: int) -> None:
-    if weight.ndim != dimensions or min(weight.shape) < 1 or not np.isfinite(weight).all():
-        raise NetworkError(f"layer {layer.name!r}: weights of shape {weight.shape}, want {dimensions} axes, all finite")
-    if layer.bias is not None and (layer.bias.shape != weight.shape[:1] or not np.isfinite(layer.bias).all()):
-        raise NetworkError(
-            f"layer {layer.name!r}: bias of shape {layer.bias.shape}, want {weight.shape[:1]}, all finite"
-        )
-
-
 def _layer_to_json(layer: Layer, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     item: dict[str, Any] = {"type": type(layer).__name__}
     for entry in fields(layer):
@@ -315,7 +185,7 @@ def _layer_from_json(item: dict[str, Any], arrays: dict[str, np.ndarray]) -> Lay
     kind = item.pop("type")
     if kind not in LAYER_TYPES:
         raise NetworkError(f"layer {item.get('name')!r} is a {kind!r}, known are {', '.join(LAYER_TYPES)}")
-    values = {}
+    values: dict[str, Any] = {}
     for name, value in item.items():
         if isinstance(value, dict):
             value = arrays[value["array"]].astype(np.float32)
