@@ -7,7 +7,7 @@ import numpy as np
 from ..errors import NetworkError
 from ..network import Delay, Network
 from ..stream import BinnedSlice, Classification, CurrentSlice
-from . import kernels
+from . import ends, kernels
 from .delays import DelayLine
 from .plan import INPUT_LIMIT, make_plan
 
@@ -112,7 +112,7 @@ class Engine:
         return potentials
 
     def spikes(self, layer: str) -> np.ndarray:
-        """Spikes of the last step behind weight layer `layer`: int32 flat indexes (channel, height, width), ascending."""
+        """A copy of the potentials per weight layer: float64 (channel, height, width), in units of the network."""
         index = self._plan.names.index(layer)
         stage = self._plan.stages[index]
         used = slice(int(stage["first_neuron"]), int(stage["first_neuron"] + self._n_spikes[index]))
@@ -208,7 +208,7 @@ class Engine:
         else:
             self._cells[:n], self._counts[:n] = piece.cells, piece.counts
             cells, counts = self._cells[:n], self._counts[:n]
-        bad = kernels.load_input(cells, counts, self._plan.max_count, self._plan.stages, self._spikes, self._n_spikes)
+        bad = ends.load_input(cells, counts, self._plan.max_count, self._plan.stages, self._spikes, self._n_spikes)
         if bad >= 0:
             raise NetworkError(
                 f"cell {bad} of a slice has index {cells[bad]} and count {counts[bad]}; want 0 <= index < "
@@ -221,7 +221,7 @@ class Engine:
         if self._drive_values is None or not np.array_equal(self._drive_values, piece.values):
             self._compute_drive(piece.values)
         self._n_spikes[0] = 0
-        kernels.add_current(step, self._plan.stages[1], self._state, self._plan.bias, self._drive)
+        ends.add_current(step, self._plan.stages[1], self._state, self._plan.bias, self._drive)
 
     def _compute_drive(self, values: np.ndarray) -> None:
         if values.shape != self.network.input_shape or not np.isfinite(values).all() or np.abs(values).max() > 1 << 14:
@@ -229,11 +229,11 @@ class Engine:
                 f"a current of shape {values.shape} came to an input of {self.network.input_shape}; "
                 "want that shape and finite values within +-16384"
             )
-        scaled = np.rint(values.astype(np.float64).reshape(-1) * (1 << kernels.CURRENT_BITS)).astype(np.int64)
+        scaled = np.rint(values.astype(np.float64).reshape(-1) * (1 << ends.CURRENT_BITS)).astype(np.int64)
         total = np.zeros(len(self._drive), np.int64)
         plan = self._plan
-        self._synops[0] += kernels.current_of(scaled, plan.stages, plan.edges[0], plan.weights, total)
-        rounded = (total + (1 << (kernels.CURRENT_BITS - 1))) >> kernels.CURRENT_BITS
+        self._synops[0] += ends.current_of(scaled, plan.stages, plan.edges[0], plan.weights, total)
+        rounded = (total + (1 << (ends.CURRENT_BITS - 1))) >> ends.CURRENT_BITS
         if np.abs(rounded).max() > INPUT_LIMIT:
             raise NetworkError("the current into the first layer is too large for int32 sums; scale the image to 0..1")
         self._drive[:] = rounded
@@ -241,7 +241,7 @@ class Engine:
 
     def _read_out(self, t_stop_us: int) -> None:
         last = len(self._plan.stages) - 1
-        kernels.read_out(
+        ends.read_out(
             self.steps,
             self._plan.stages[last],
             last,
@@ -255,7 +255,7 @@ class Engine:
         if window is None:
             self._evidence += self._gain
         else:
-            kernels.slide(self._evidence, self._gain, self._ring, self._ring_stop_us, self._cursor, t_stop_us, window)
+            ends.slide(self._evidence, self._gain, self._ring, self._ring_stop_us, self._cursor, t_stop_us, window)
 
     def _classify(self, piece: BinnedSlice | CurrentSlice) -> Classification:
         total = int(self._synops.sum())

@@ -21,7 +21,6 @@ from .plan import MEMBRANE_LIMIT
 
 LONG = 1e9  # steps; a pixel is looked at at least so often
 CEILING = 1.0 - 1e-6  # ceil(x) = int(x + this): may be one too few, which costs a look; never one too many
-CURRENT_BITS = 16  # pixel values of constant-current input are rounded to 2**-16
 
 
 @njit(cache=True, nogil=True)
@@ -48,135 +47,6 @@ def run_step(step, plan, state, spikes, n_spikes, synops):
 
 
 @njit(cache=True, nogil=True)
-def load_input(cells, counts, max_count, stages, spikes, n_spikes):
-    """Cells of a BinnedSlice become the spikes of stage 0. Returns -1, or the index of the first invalid cell."""
-    pixels = stages[0]["height"] * stages[0]["width"]
-    size = pixels * stages[0]["channels"]
-    pixel, channel, count = spikes
-    for i in range(cells.shape[0]):
-        cell = np.int64(cells[i])
-        if cell < 0 or cell >= size or counts[i] < 1 or counts[i] > max_count:
-            return i
-        pixel[i] = cell % pixels
-        channel[i] = cell // pixels
-        count[i] = counts[i]
-    n_spikes[0] = cells.shape[0]
-    return -1
-
-
-@njit(cache=True, nogil=True)
-def add_current(step, stage, state, bias, drive):
-    """v += drive for every neuron of stage 1, before `run_step(step)`: the constant current of `current_of`."""
-    v, mark, updated, due, touched, carry, n_carry = state
-    channels = stage["channels"]
-    pixels = stage["height"] * stage["width"]
-    for q in range(pixels):
-        _bring_up_to(step - 1, q, stage, v, bias, updated)
-        base = np.uint64(stage["first_neuron"] + q * channels)
-        row = np.uint64(q * channels)
-        for c in range(np.uint64(channels)):
-            v[base + c] += drive[row + c]
-        carry[stage["first_pixel"] + q] = q
-    n_carry[1] = pixels  # every pixel is to be looked at in this step
-
-
-@njit(cache=True, nogil=True)
-def current_of(values, stages, edge, weights, total):
-    """total[neuron] = sum of weight * value over the first edge, in units * 2**16; values: int64, channels first.
-
-    Returns the number of multiply-accumulates with a value that is not 0.
-    """
-    source, stage = stages[0], stages[1]
-    width = source["width"]
-    pixels = source["height"] * width
-    macs = 0
-    total[:] = 0
-    for cell in range(values.shape[0]):
-        value = values[cell]
-        if value == 0:
-            continue
-        channel = cell // pixels
-        y, x = (cell % pixels) // width, (cell % pixels) % width
-        group = channel // edge["in_per_group"]
-        n = edge["out_per_group"]
-        for py in range(_first(y, edge["pool_y"], edge["hop_y"]), _last(y, edge["hop_y"], edge["pooled_y"]) + 1):
-            for px in range(_first(x, edge["pool_x"], edge["hop_x"]), _last(x, edge["hop_x"], edge["pooled_x"]) + 1):
-                for oy in range(stage["height"]):
-                    ky = py + edge["pad_y"] - oy * edge["stride_y"]
-                    if ky < 0 or ky % edge["gap_y"] != 0 or ky // edge["gap_y"] >= edge["kernel_y"]:
-                        continue
-                    for ox in range(stage["width"]):
-                        kx = px + edge["pad_x"] - ox * edge["stride_x"]
-                        if kx < 0 or kx % edge["gap_x"] != 0 or kx // edge["gap_x"] >= edge["kernel_x"]:
-                            continue
-                        tap = (channel * edge["kernel_y"] + ky // edge["gap_y"]) * edge["kernel_x"] + kx // edge[
-                            "gap_x"
-                        ]
-                        row = edge["first_weight"] + tap * n
-                        base = (oy * stage["width"] + ox) * stage["channels"] + group * n
-                        for c in range(n):
-                            total[base + c] += np.int64(weights[row + c]) * value
-                        macs += n
-    return macs
-
-
-@njit(cache=True, nogil=True)
-def read_out(step, stage, s, state, bias, spikes, n_spikes, gain):
-    """gain[neuron] = what this step adds to the evidence: spikes of an IF stage, else the current that arrived."""
-    v, mark, updated, due, touched, carry, n_carry = state
-    pixel, channel, count = spikes
-    first = stage["first_neuron"]
-    if stage["fires"]:
-        gain[:] = 0
-        for i in range(first, first + n_spikes[s]):
-            gain[pixel[i] * stage["channels"] + channel[i]] += 1
-    else:
-        bring_all_up_to(step, stage, v, bias, updated)
-        for i in range(gain.shape[0]):
-            gain[i] = v[first + i]
-            v[first + i] = 0
-
-
-@njit(cache=True, nogil=True)
-def slide(evidence, gain, ring, ring_stop_us, cursor, t_stop_us, window_us):
-    """evidence += gain, minus the gain of slices that ended window_us before t_stop_us; cursor = (oldest, n)."""
-    size = ring.shape[0]
-    while cursor[1] > 0 and (ring_stop_us[cursor[0]] <= t_stop_us - window_us or cursor[1] == size):
-        for i in range(evidence.shape[0]):
-            evidence[i] -= ring[cursor[0], i]
-        cursor[0] = (cursor[0] + 1) % size
-        cursor[1] -= 1
-    newest = (cursor[0] + cursor[1]) % size
-    for i in range(evidence.shape[0]):
-        evidence[i] += gain[i]
-        ring[newest, i] = gain[i]
-    ring_stop_us[newest] = t_stop_us
-    cursor[1] += 1
-
-
-@njit(cache=True, nogil=True)
-def bring_all_up_to(step, stage, v, bias, updated):
-    """Add the biases of all silent steps, so that v is what a clocked engine would hold after `step`."""
-    for q in range(stage["height"] * stage["width"]):
-        _bring_up_to(step, q, stage, v, bias, updated)
-
-
-@njit(cache=True, nogil=True)
-def start_stage(step, stage, s, v, threshold, per_bias, v_init, mark, updated, due, n_carry):
-    """Every neuron of a stage at v_init, as if `step` had just been done."""
-    channels, first = stage["channels"], stage["first_channel"]
-    soonest = _steps_to_threshold(channels, np.uint64(first), v_init, per_bias, threshold, np.uint64(first))
-    for q in range(stage["height"] * stage["width"]):
-        base = stage["first_neuron"] + q * channels
-        for c in range(channels):
-            v[base + c] = v_init[first + c]
-        updated[stage["first_pixel"] + q] = step
-        mark[stage["first_pixel"] + q] = 0
-        due[stage["first_pixel"] + q] = step + soonest
-    n_carry[s] = 0
-
-
-@njit(cache=True, nogil=True)
 def _scatter(step, edge, stages, weights, v, bias, mark, updated, touched, n_touched, spikes, n_spikes):
     """v[q, out] += count * weight[in, tap, out] for each spike (pixel, in, count) and each pixel q its taps reach."""
     source, stage = stages[edge["source"]], stages[edge["target"]]
@@ -199,12 +69,12 @@ def _scatter(step, edge, stages, weights, v, bias, mark, updated, touched, n_tou
     for i in range(source["first_neuron"], source["first_neuron"] + n_spikes[edge["source"]]):
         y, x, c_in, times = pixel[i] // width_in, pixel[i] % width_in, np.int64(channel[i]), count[i]
         group = (c_in // in_per_group) * n_out
-        for py in range(_first(y, pool_y, hop_y), _last(y, hop_y, pooled_y) + 1):
+        for py in range(first_window(y, pool_y, hop_y), last_window(y, hop_y, pooled_y) + 1):
             top = py + pad_y
-            for px in range(_first(x, pool_x, hop_x), _last(x, hop_x, pooled_x) + 1):
+            for px in range(first_window(x, pool_x, hop_x), last_window(x, hop_x, pooled_x) + 1):
                 left = px + pad_x
-                ox_first, ox_last = _first(left, reach_x, stride_x), _last(left, stride_x, width)
-                for oy in range(_first(top, reach_y, stride_y), _last(top, stride_y, height) + 1):
+                ox_first, ox_last = first_window(left, reach_x, stride_x), last_window(left, stride_x, width)
+                for oy in range(first_window(top, reach_y, stride_y), last_window(top, stride_y, height) + 1):
                     ky = top - oy * stride_y
                     if gap_y > 1:
                         if ky % gap_y != 0:
@@ -221,7 +91,7 @@ def _scatter(step, edge, stages, weights, v, bias, mark, updated, touched, n_tou
                             mark[first_pixel + q] = step
                             touched[n_touched] = q
                             n_touched += 1
-                            _bring_up_to(step - 1, q, stage, v, bias, updated)
+                            bring_up_to(step - 1, q, stage, v, bias, updated)
                         row = first_weight + ((c_in * kernel_y + ky) * kernel_x + kx) * n_out
                         _add(v, first_neuron + q * channels + group, weights, row, n_out, times)
                         added += n_out * times
@@ -288,7 +158,7 @@ def _wake(step, stage, s, v, bias, mark, updated, due, touched, carry, n_carry):
         mark[stage["first_pixel"] + q] = step
         touched[n] = q
         n += 1
-        _bring_up_to(step - 1, np.int64(q), stage, v, bias, updated)
+        bring_up_to(step - 1, np.int64(q), stage, v, bias, updated)
     if stage["rises"]:
         for q in range(stage["height"] * stage["width"]):
             p = stage["first_pixel"] + q
@@ -296,12 +166,34 @@ def _wake(step, stage, s, v, bias, mark, updated, due, touched, carry, n_carry):
                 mark[p] = step
                 touched[n] = q
                 n += 1
-                _bring_up_to(step - 1, q, stage, v, bias, updated)
+                bring_up_to(step - 1, q, stage, v, bias, updated)
     return n
 
 
+@njit(cache=True, nogil=True)
+def start_stage(step, stage, s, v, threshold, per_bias, v_init, mark, updated, due, n_carry):
+    """Every neuron of a stage at v_init, as if `step` had just been done."""
+    channels, first = stage["channels"], stage["first_channel"]
+    soonest = _steps_to_threshold(channels, np.uint64(first), v_init, per_bias, threshold, np.uint64(first))
+    for q in range(stage["height"] * stage["width"]):
+        base = stage["first_neuron"] + q * channels
+        for c in range(channels):
+            v[base + c] = v_init[first + c]
+        updated[stage["first_pixel"] + q] = step
+        mark[stage["first_pixel"] + q] = 0
+        due[stage["first_pixel"] + q] = step + soonest
+    n_carry[s] = 0
+
+
+@njit(cache=True, nogil=True)
+def bring_all_up_to(step, stage, v, bias, updated):
+    """Add the biases of all silent steps, so that v is what a clocked engine would hold after `step`."""
+    for q in range(stage["height"] * stage["width"]):
+        bring_up_to(step, q, stage, v, bias, updated)
+
+
 @njit(cache=True, nogil=True, inline="always")
-def _bring_up_to(step, q, stage, v, bias, updated):
+def bring_up_to(step, q, stage, v, bias, updated):
     """v <- max(-limit, v + bias * silent steps): what as many steps without input would have done one by one."""
     p = stage["first_pixel"] + q
     silent = step - updated[p]
@@ -330,7 +222,7 @@ def _steps_to_threshold(channels, first, v, per_bias, threshold, base):
 
 
 @njit(cache=True, nogil=True)
-def _first(position, window, stride):
+def first_window(position, window, stride):
     """First window of `stride` that covers a position: windows start at 0, stride, 2 * stride, ..."""
     first = position - window + 1
     if stride > 1:
@@ -339,7 +231,7 @@ def _first(position, window, stride):
 
 
 @njit(cache=True, nogil=True)
-def _last(position, stride, n):
+def last_window(position, stride, n):
     """Last of n such windows that covers a position."""
     if stride > 1:
         position //= stride
