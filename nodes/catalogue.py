@@ -31,9 +31,11 @@ def known_kinds() -> list[str]:
     return sorted(KINDS | {entry.name: entry.value for entry in entry_points(group=GROUP)})
 
 
-def load_kind(kind: str) -> type[Node]:
+def load_kind(kind: object) -> type[Node]:
     """The class of one kind. Raises KindError; an error inside a module is told as what it is, not as "unknown"."""
-    where = KINDS.get(kind) or next((entry.value for entry in entry_points(group=GROUP, name=kind)), None)
+    where = None
+    if isinstance(kind, str):
+        where = KINDS.get(kind) or next((entry.value for entry in entry_points(group=GROUP, name=kind)), None)
     if where is None:
         raise KindError(f"there is no node kind {kind!r}; known are {', '.join(known_kinds())}")
     module, _, name = where.partition(":")

@@ -103,14 +103,12 @@ class Message:
     def kind(self) -> str:
         return KIND_OF[type(self.payload)]
 
-    @property
-    def is_data(self) -> bool:
-        return KIND_OF[type(self.payload)] in DATA_KINDS
-
 
 def to_frames(message: Message) -> list[bytes]:
     """[topic, header, payload]: the frames are copies, the caller's arrays stay the caller's."""
-    kind = message.kind
+    kind = KIND_OF.get(type(message.payload))
+    if kind is None:
+        raise MessageError(f"a {type(message.payload).__name__} cannot be sent; known are {', '.join(KINDS)}")
     about, payload = _pack(message.payload)
     header = Header(
         version=VERSION,
@@ -212,11 +210,10 @@ def _pack(payload: Payload) -> tuple[msgspec.Struct, bytes]:
             return AboutInfo(name, sensor.width, sensor.height, channels, spans, timestep_us), b""
         case Status(state, report):
             return AboutStatus(state), _ENCODER.encode(report)
-        case End():
-            return AboutEnd(), b""
         case Failed(node, error, traceback):
             return AboutFailed(node, error), traceback.encode()
-    raise MessageError(f"a {type(payload).__name__} cannot be sent; known are {', '.join(KINDS)}")
+        case End():
+            return AboutEnd(), b""
 
 
 def _unpack(kind: str, about: Any, payload: bytes, stream: StreamInfo | None) -> Payload:
