@@ -101,13 +101,12 @@ def _on_recordings(model: Path, folder: Path, window_us: int | None, limit: int 
 
 def _cnn_on_images(model: Path, pixels: np.ndarray, targets: np.ndarray) -> Found:
     load_checkpoint = _torch_door()
-    import torch
 
     from ...pipeline.train.images import predict
 
     cnn, _, extra = load_checkpoint(model)
     _check_targets(targets, extra["labels"])
-    decisions = predict(cnn, torch.from_numpy(pixels)).numpy()
+    decisions = predict(cnn, pixels).numpy()
     return Outcome(targets, decisions, 0.0, 1.0, {}), tuple(extra["labels"]), 0
 
 

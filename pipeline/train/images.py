@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import nn
@@ -95,11 +96,11 @@ def train_images(config: Mapping[str, Any], say: Callable[[str], None] = print) 
     return settings.out
 
 
-def predict(model: nn.Module, images: torch.Tensor, batch: int = 500) -> torch.Tensor:
+def predict(model: nn.Module, images: torch.Tensor | np.ndarray, batch: int = 500) -> torch.Tensor:
     """The winning class of each image, int64 (n,), with the model in eval mode."""
     model.eval()
     with torch.inference_mode():
-        return torch.cat([model(part).flatten(1).argmax(1) for part in images.split(batch)])
+        return torch.cat([model(part).flatten(1).argmax(1) for part in torch.as_tensor(images).split(batch)])
 
 
 def _check(config: Mapping[str, Any]) -> ImageTraining:
