@@ -10,7 +10,6 @@ import numpy as np
 from dvs_run.pipeline.events import EVENT_DTYPE
 from dvs_run.pipeline.network import IF, Conv2d, Linear, SumPool2d
 
-
 # ---- train: augmentations and frames ---------------------------------------------------------------------------------
 
 
@@ -283,11 +282,11 @@ class Clock:
         return t
 
 
-# --- convert: a network in float64, one input, one neuron at a time -----------------------------------------------------
+# --- convert: a network in float64, one input, one neuron at a time ---------------------------------------------------
 
 
 def run_float(network, inputs):
-    """Scores after every step, and spikes of every IF layer since the start; inputs: (channel, height, width) a step."""
+    """Scores after every step, and spikes of every IF layer so far; inputs: (channel, height, width) a step."""
     shapes = network.shapes()
     v, spikes, scores = {}, {}, []
     for layer in network.layers:
