@@ -85,7 +85,7 @@ class NumpyFile(Source):
             self._unit_us = _UNITS_US[unit or "us"]
             width, height = extras.get("width"), extras.get("height")
             self.codec = extras.get("codec", "none")
-        stated = SensorSize(int(width), int(height)) if width and height else None
+            stated = SensorSize(width, height) if width and height else None
         self.details = {"time unit": unit or "us, assumed"}
         if stated is None and options.sensor is None:
             self.details["sensor"] = "not stated; the smallest known one that holds all events"
@@ -170,17 +170,20 @@ class NumpyFile(Source):
             events["p"] = events.view(np.uint8).reshape(-1, EVENT_DTYPE.itemsize)[:, -1] != 0  # whatever the byte is
             return events, ""
         columns = self._columns(rows)
-        bad = np.zeros(len(columns["t"]), bool)
-        for column in columns.values():
-            if column.dtype.kind == "f":
-                bad |= ~(np.abs(column) < 2.0**53)
-        polarity = columns["p"]
+        polarity, times = columns["p"], columns["t"]
+        if self._unit_us != 1 or times.dtype.kind == "f":
+            times = np.rint(times * self._unit_us)
+        bad = np.zeros(len(times), bool)
+        if times.dtype.kind == "f":
+            bad |= ~(np.abs(times) < 2.0**61)
+        for name in ("x", "y"):
+            if columns[name].dtype.kind == "f":
+                bad |= ~(columns[name] == np.rint(columns[name]))
         if polarity.dtype.kind != "b":
             bad |= ~((polarity == 0) | (polarity == 1) | (polarity == -1))
         good = int(np.argmax(bad)) if bad.any() else len(bad)
         events = np.empty(good, EVENT_DTYPE)
-        times = columns["t"][:good]
-        events["t"] = times if self._unit_us == 1 and times.dtype.kind != "f" else np.rint(times * self._unit_us)
+        events["t"] = times[:good]
         for name in ("x", "y"):
             column = columns[name][:good]
             events[name] = np.where((column >= 0) & (column < 65_535), column, 65_535)

@@ -263,6 +263,7 @@ def test_columns_and_structured_arrays_of_many_conventions_are_read(tmp_path, ar
         ({"events": np.zeros((5, 3, 4))}, "want one event a row"),
         ({"events": np.zeros(5, [("t", "<i8"), ("x", "<i2")])}, "there is none for y, p"),
         ({**COLUMNS, "x": np.array(list("abcde"))}, "a column 'x' of dtype <U1, want numbers"),
+        ({**COLUMNS, "sensor": np.array([1 << 20, 4])}, "sensor width is 1048576, want 1 to 65535"),
         ({**COLUMNS, "time_unit": np.array("fortnight")}, "time unit 'fortnight', want one of s, ms, us"),
     ],
 )
@@ -273,10 +274,14 @@ def test_arrays_that_are_no_events_are_refused(tmp_path, arrays, message):
         open_recording(path)
 
 
-@pytest.mark.parametrize(("column", "value"), [("p", 2), ("x", -1), ("x", 70_000), ("t", float("nan"))])
+@pytest.mark.parametrize(
+    ("column", "value"), [("p", 2), ("x", -1), ("x", 70_000), ("x", 2.5), ("t", float("nan")), ("t", 1e300)]
+)
 def test_an_impossible_value_in_an_array_is_a_fault_after_the_good_rows(tmp_path, column, value):
     path = tmp_path / "made.npz"
-    columns = {name: values.astype(float) if value != value else values.copy() for name, values in COLUMNS.items()}
+    columns = {
+        name: values.astype(float) if isinstance(value, float) else values.copy() for name, values in COLUMNS.items()
+    }
     columns[column][3] = value
     path.write_bytes(npz_bytes(**columns))
     recording = open_recording(path, time_unit="us", sensor=SMALL, on_error="stop")
