@@ -14,7 +14,7 @@ from .binning import bin_events
 from .encode import CurrentEncoder, PoissonEncoder
 from .engine import Engine
 from .errors import NetworkError, RecordingError
-from .events import EventPacket
+from .events import EVENT_DTYPE, EventPacket, SensorSize
 from .formats import open_recording
 from .slicer import TimeSlicer
 from .stream import BinnedSlice, Classification, CurrentSlice, Image
@@ -131,6 +131,21 @@ def find_trials(folder: Path, labels: Sequence[str]) -> list[Trial]:
             f"{folder} holds no recordings; want FOLDER/LABEL/FILE, or files with NAME_labels.csv", folder
         )
     return trials
+
+
+def read_trial(trial: Trial) -> tuple[np.ndarray, int, SensorSize]:
+    """All events of one trial, their time counted from its beginning; its duration in µs; the sensor."""
+    with open_recording(trial.path) as recording:
+        parts = [_within(packet, trial.span_us).events for packet in recording]
+        sensor = recording.sensor
+    events = np.concatenate([*parts, np.empty(0, EVENT_DTYPE)])
+    if trial.span_us is not None:
+        start, duration = trial.span_us[0], trial.span_us[1] - trial.span_us[0]
+    else:
+        start = int(events["t"][0]) if len(events) else 0
+        duration = int(events["t"][-1]) - start + 1 if len(events) else 1
+    events["t"] -= start
+    return events, duration, sensor
 
 
 def wilson(right: int, n: int) -> tuple[float, float]:

@@ -9,7 +9,15 @@ import typer
 
 from ...pipeline.encode import CurrentEncoder, PoissonEncoder
 from ...pipeline.errors import DvsError
-from ...pipeline.evaluate import Outcome, accuracy_text, find_trials, judge_images, judge_recordings, wilson
+from ...pipeline.evaluate import (
+    Outcome,
+    accuracy_text,
+    find_trials,
+    judge_images,
+    judge_recordings,
+    read_trial,
+    wilson,
+)
 from ...pipeline.network import Network
 
 if TYPE_CHECKING:
@@ -51,7 +59,11 @@ def evaluate(
         found = _cnn_on_images(model, pixels, targets) if is_cnn else _on_images(model, pixels, targets, encoder)
     else:
         assert recordings is not None
-        found = _cnn_on_recordings(model, recordings) if is_cnn else _on_recordings(model, recordings, window_us, limit)
+        found = (
+            _cnn_on_recordings(model, recordings, limit)
+            if is_cnn
+            else _on_recordings(model, recordings, window_us, limit)
+        )
     _print(*found, out)
 
 
@@ -110,31 +122,35 @@ def _cnn_on_images(model: Path, pixels: np.ndarray, targets: np.ndarray) -> Foun
     return Outcome(targets, decisions, 0.0, 1.0, {}), tuple(extra["labels"]), 0
 
 
-def _cnn_on_recordings(model: Path, folder: Path) -> Found:
+def _cnn_on_recordings(model: Path, folder: Path, limit: int | None) -> Found:
+    """The CNN on the mean counts of consecutive windows, its outputs summed: as `dvs train` validates it."""
     load_checkpoint = _torch_door()
     from ...pipeline.train.evaluate import recording_scores
-    from ...pipeline.train.sources import load_folder
-    from ...pipeline.train.windows import WindowPlan
+    from ...pipeline.train.windows import WindowPlan, pack
 
     cnn, spec, extra = load_checkpoint(model)
     windows = extra.get("config", {}).get("windows")
     if not windows:
         raise DvsError(f"{model} was not trained on recordings; evaluate it with --images")
-    _, height, width = spec["input"]
-    data = load_folder(folder, (width, height))
+    trials = find_trials(folder, extra["labels"])[:limit]
+    read = [read_trial(trial) for trial in trials]
+    sensor = read[0][2]
     delays = tuple(windows.get("delays_us") or (0,))
+    if spec["input"] != [2 * len(delays), sensor.height, sensor.width]:
+        raise DvsError(
+            f"{folder} was recorded with {sensor} pixels, the CNN wants {spec['input'][2]}x{spec['input'][1]}"
+        )
+    data = pack(
+        [events for events, _, _ in read],
+        [duration for _, duration, _ in read],
+        [trial.target for trial in trials],
+        extra["labels"],
+        sensor,
+    )
     plan = WindowPlan(windows["timestep_us"], windows["slices"], windows["slices"], delays_us=delays)
     scores = recording_scores(cnn, data, plan, whole=True)
     decisions = np.array([item.sum(0).argmax() for item in scores])
-    order = [extra["labels"].index(name) if name in extra["labels"] else -1 for name in data.labels]
-    if -1 in order:
-        raise DvsError(f"{folder} holds {data.labels[order.index(-1)]!r}, which the CNN does not know")
-    targets = np.array(order)[data.targets]
-    return (
-        Outcome(targets, decisions, 0.0, float(np.mean([len(item) for item in scores])), {}),
-        tuple(extra["labels"]),
-        0,
-    )
+    return Outcome(data.targets, decisions, 0.0, 0.0, {}), tuple(extra["labels"]), 0
 
 
 def _torch_door() -> Any:

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from dvs_run.nodes.commands import main
 from dvs_run.pipeline.engine import Engine
@@ -13,6 +14,8 @@ from dvs_run.pipeline.events import EVENT_DTYPE, SensorSize
 from dvs_run.pipeline.formats import open_writer, write_labels
 from dvs_run.pipeline.network import Linear, Network, Readout
 from dvs_run.pipeline.stream import LabelSpan
+from dvs_run.pipeline.train.checkpoint import save_checkpoint
+from dvs_run.pipeline.train.models import build_model
 
 SENSOR = SensorSize(8, 6)
 LABELS = ("left", "right")
@@ -81,6 +84,22 @@ def test_the_command_prints_accuracy_and_confusion(folder, capsys):
     assert json.loads((folder / "figures.json").read_text())["confusion"] == [[3, 0, 0], [1, 2, 0]]
     assert main(["evaluate", str(folder / "net.npz"), "--recordings", str(folder / "set"), "--limit", "2"]) == 0
     assert "of 2 (" in capsys.readouterr().out
+
+
+def test_the_cnn_is_judged_on_the_same_trials(folder, capsys):
+    torch.manual_seed(0)
+    spec = {"input": [2, 6, 8], "layers": [{"linear": 2, "bias": False}]}
+    cnn = build_model(spec)
+    with torch.no_grad():
+        cnn.linear1.weight.copy_(torch.from_numpy(network().layers[0].weight.copy()))
+    windows = {"timestep_us": 1000, "slices": 2, "delays_us": [0]}
+    save_checkpoint(folder / "cnn.pt", spec, cnn, {"labels": LABELS, "config": {"windows": windows}})
+    assert main(["evaluate", str(folder / "cnn.pt"), "--recordings", str(folder / "set")]) == 0
+    assert "accuracy 83.33 % of 6" in capsys.readouterr().out
+    spec["input"] = [2, 8, 6]
+    save_checkpoint(folder / "turned.pt", spec, cnn, {"labels": LABELS, "config": {"windows": windows}})
+    assert main(["evaluate", str(folder / "turned.pt"), "--recordings", str(folder / "set")]) == 1
+    assert "was recorded with 8x6 pixels, the CNN wants 6x8" in capsys.readouterr().err
 
 
 def test_what_does_not_fit_is_refused(folder):
