@@ -18,7 +18,7 @@ from .messages import Failed
 from .wire import FAILURES, Security, Wire
 from .worker import Worker
 
-GRACE_S = 5.0  # how long a node may take to let go once the run stops
+GRACE_S = 3.0  # how long a node may take to let go once the run stops
 SWITCH_S = 0.0005  # how long a thread may hold the interpreter while another waits; Python's 5 ms is our whole budget
 
 

@@ -40,6 +40,7 @@ def run_in_processes(config: RunConfig, request: StopRequest) -> Outcome:
             children[name] = _start(config, name, addresses, control)
         opening.waiting = set(children)
         _listen(news, outcome, opening, children, request)
+        outcome.interrupted = bool(request)
     finally:
         for child in children.values():
             _end(child)

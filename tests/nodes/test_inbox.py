@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dvs_run.nodes.graph import Edge
@@ -112,6 +112,7 @@ def test_a_failure_elsewhere_is_passed_on(inbox):
         inbox.open(frames(Failed("camera", "no luck"), 1))
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.lists(st.lists(st.binary(max_size=40), max_size=4), max_size=20))
 def test_no_frames_end_the_inbox(hostile):
     answers = Answers()
@@ -124,6 +125,7 @@ def test_no_frames_end_the_inbox(hostile):
         assert inbox.counters.refused == 2 * number + 2
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.integers(1, 5), st.lists(st.sampled_from(["info", "data", "take"]), max_size=60))
 def test_a_backlog_drops_the_oldest_data_and_counts_it(limit, steps):
     backlog, taken, sent = Backlog(limit), [], 0
