@@ -21,8 +21,14 @@ from .rules import Step
 
 def import_chain(model: nn.Module, input_shape: tuple[int, int, int]) -> Chain:
     """The folded chain of a model, which is not changed. Raises ConversionError with the name of a layer."""
-    model = copy.deepcopy(model).cpu().float().eval()
-    traced = _trace(model)
+    if isinstance(model, torch.jit.ScriptModule):
+        raise ConversionError("the model is a TorchScript module; pass the nn.Module that it was made of")
+    model = getattr(model, "_orig_mod", model)  # of torch.compile
+    try:
+        copied = copy.deepcopy(model).cpu().float().eval()
+    except (RuntimeError, TypeError, AttributeError) as error:
+        raise ConversionError(f"the model {type(model).__name__} cannot be copied: {error}") from error
+    traced = _trace(copied)
     values = _values(traced, input_shape)
     return _Walk(traced, values).chain()
 
@@ -89,6 +95,8 @@ class _Walk:
         return self.builder.finish()
 
     def _placeholder(self, node: fx.Node) -> None:
+        if self.tip is not None and node.args:
+            return  # an optional argument: its default is a constant
         if self.tip is not None:
             raise ConversionError(f"the model takes a second input {node.name!r}; want one input, the image or slice")
         self.tip = node
@@ -136,7 +144,8 @@ class _Walk:
     def _rule(self, node: fx.Node) -> Callable[..., None] | None:
         if node.op == "call_module":
             module = self.traced.get_submodule(str(node.target))
-            rule = MODULE_RULES.get(type(module))
+            parametrized = nn.utils.parametrize.is_parametrized(module)  # weight_norm and the like: weights as computed
+            rule = MODULE_RULES.get(type(module).__mro__[1] if parametrized else type(module))
             return None if rule is None else lambda step, x: rule(step, module, x)
         if node.op == "call_method":
             return METHOD_RULES.get(str(node.target))

@@ -162,5 +162,8 @@ SUPPORTED = {
         std=nn.Parameter(torch.full((3, 1, 1), 0.5)),
     ),
     "linear layers only": _sequential(flat, lin(768, 64), relu, lin(64, 32), relu, lin(32, 6)),
+    "weight norm": lambda: nn.Sequential(
+        nn.utils.parametrizations.weight_norm(nn.Conv2d(3, 8, 3)), nn.ReLU(), nn.Flatten(), nn.Linear(1568, 6)
+    ),
     "a ReLU twice in a row": _sequential(conv(3, 8, 3), relu, relu, pool(), relu, flat, lin(392, 6)),
 }

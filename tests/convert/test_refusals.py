@@ -1,5 +1,7 @@
 """Whatever cannot be converted is refused with the layer's name and a way out; nothing passes silently."""
 
+import warnings
+
 import pytest
 import torch
 from torch import nn
@@ -176,6 +178,23 @@ def test_an_input_of_another_shape_is_refused_with_the_layer_s_name():
     model = nets.fitted(nets.SUPPORTED["conv, average pool, linear"])
     with pytest.raises(ConversionError, match=r"does not take an input of shape \(3, 18, 18\).*at layer '4'"):
         convert(model, (3, 18, 18), nets.LABELS, nets.inputs(8, (3, 18, 18)))
+
+
+def test_a_torchscript_module_is_refused():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch is giving it up
+        scripted = torch.jit.trace(nets.fitted(nets.SUPPORTED["linear layers only"]), nets.inputs(1))
+    with pytest.raises(ConversionError, match="pass the nn.Module that it was made of"):
+        convert(scripted, nets.SHAPE, nets.LABELS, nets.inputs(8))
+
+
+def test_a_second_input_is_refused():
+    class Two(nn.Module):
+        def forward(self, x, y):
+            return x + y
+
+    with pytest.raises(ConversionError, match="at layer 'y'|second input 'y'"):
+        convert(Two(), nets.SHAPE, nets.LABELS, nets.inputs(8))
 
 
 def test_a_relu_at_the_end_cannot_be_read_as_a_membrane():
