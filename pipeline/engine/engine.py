@@ -112,7 +112,7 @@ class Engine:
         return potentials
 
     def spikes(self, layer: str) -> np.ndarray:
-        """A copy of the potentials per weight layer: float64 (channel, height, width), in units of the network."""
+        """Spikes of the last step behind weight layer `layer`: flat indexes (channel, height, width), ascending."""
         index = self._plan.names.index(layer)
         stage = self._plan.stages[index]
         used = slice(int(stage["first_neuron"]), int(stage["first_neuron"] + self._n_spikes[index]))
