@@ -1,5 +1,6 @@
 """`dvs train CONFIG`: train the CNN that a config describes. The work is pipeline/train's."""
 
+import importlib.util
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,10 +18,8 @@ def train(
     from ..config import load_yaml
 
     document = load_yaml(config)
-    try:
-        import torch  # noqa: F401  (is it there?)
-    except ImportError:
-        raise DvsError("training needs torch; install the extra: pip install 'dvs-run[train]'") from None
+    if importlib.util.find_spec("torch") is None:
+        raise DvsError("training needs torch; install the extra: pip install 'dvs-run[train]'")
     from ...pipeline.train.config import TrainConfigError
 
     try:
