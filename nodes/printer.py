@@ -1,5 +1,6 @@
 """Node `printer`: decisions for people, one line each: time, recording, label, how sure, latency."""
 
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from .messages import Payload
 from .node import Node
 from .stage import clock_id
 
-_BAR = 10  # characters
+_BAR, _NAME = 10, 27  # characters
 
 
 @dataclass(frozen=True)
@@ -61,14 +62,14 @@ class Printer(Node):
     def finish(self) -> Iterator[Payload]:
         if self.config.ends and self._stream is not None:
             if self._last is None:
-                print(f"{'end':>10}  {_short(self._stream.name):24}  no decision", flush=True)
+                print(f"{'end':>10}  {_short(self._stream.name):{_NAME}}  no decision", flush=True)
             else:
                 self._line(f"{'end':>10}", self._last, self._verdict(self._last.label))
         return iter(())
 
     def _line(self, when: str, decision: Classification, note: str) -> None:
         label = decision.label or "(undecided)"
-        print(f"{when}  {_short(decision.recording):24}  {label:27} {_bar(decision.scores)}  {note}", flush=True)
+        print(f"{when}  {_short(decision.recording):{_NAME}}  {label:27} {_bar(decision.scores)}  {note}", flush=True)
 
     def _verdict(self, said: str) -> str:
         """Right or wrong, where one label holds for the whole recording."""
@@ -101,4 +102,6 @@ def _bar(scores: np.ndarray) -> str:
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= 24 else "…" + name[-23:]
+    """Without a file's suffix, and with its end where it is long."""
+    name = re.sub(r"\.[A-Za-z0-9]{2,8}$", "", name)
+    return name if len(name) <= _NAME else "…" + name[1 - _NAME :]
