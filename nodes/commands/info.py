@@ -196,7 +196,8 @@ def _rate(events_per_second: float) -> str:
 
 def _where(t_start_us: int, t_stop_us: int, summary: Summary) -> str:
     first = summary.t_first_us or 0
-    text = f"{(t_start_us - first) / 1e6:.3f} .. {(t_stop_us - first) / 1e6:.3f} s after the first event"
+    start, stop = (round((t - first) / 1e6, 3) + 0.0 for t in (t_start_us, t_stop_us))  # + 0.0: no "-0.000"
+    text = f"{start:.3f} .. {stop:.3f} s after the first event"
     if summary.t_last_us is None or t_start_us > summary.t_last_us or t_stop_us < first:
         text = f"{t_start_us} .. {t_stop_us} µs, where there are no events"
     return text
