@@ -18,7 +18,7 @@ from ..idx import read_images, read_labels
 from .config import Data, Recordings, Saccades, SimulatedGestures
 from .windows import RecordingSet, join, pack
 
-SET_VERSION = 2  # raise it when the simulator changes what the same settings give
+SET_VERSION = 3  # raise it when the simulator changes what the same settings give
 
 PART, SACCADES_PART = 5, 1_000  # recordings (a class) that are simulated and kept together
 
