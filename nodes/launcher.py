@@ -8,7 +8,7 @@ import argparse
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from .config import RunConfig
@@ -143,10 +143,10 @@ def _run_and_tell(config: "RunConfig", names: list[str], options: argparse.Names
 
     if not options.quiet:
         what = config.settings.title or str(config.path)
-        print(f"{what}  ({len(names)} nodes, {config.settings.placement})", flush=True)
+        print(f"{what}  ({len(names)} nodes, {config.settings.placement})", flush=True, file=_aside(config, names))
     outcome = _place(config, names, options, request)
     if not options.quiet and any(report.get("out") for report in outcome.reports.values()):
-        print(summary(config, outcome), flush=True)
+        print(summary(config, outcome), flush=True, file=_aside(config, names))
     code = _tell_failures(outcome)
     if outcome.interrupted:
         code = 128 + request.signal
@@ -154,6 +154,12 @@ def _run_and_tell(config: "RunConfig", names: list[str], options: argparse.Names
     if outcome.stuck:
         os._exit(code)  # a thread that never returns must not keep the process
     return code
+
+
+def _aside(config: "RunConfig", names: list[str]) -> TextIO:
+    """Where title and summary go: out of the way, where a node writes its lines to standard output for a program."""
+    specs = [config.graph.nodes[name] for name in names]
+    return sys.stderr if any(spec.kind == "file" and spec.config.path == "-" for spec in specs) else sys.stdout
 
 
 def _place(config: "RunConfig", names: list[str], options: argparse.Namespace, request: "StopRequest") -> "Outcome":

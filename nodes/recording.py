@@ -118,6 +118,10 @@ class Recording(Source):
                 raise RecordingError(
                     f"there is no recording {missing}; a relative path begins at the config file", missing
                 )
+            folder = next((file for file in files if file.is_dir()), None)
+            if folder is not None:
+                text = f"{folder} is a folder; give a pattern, as in {folder.name}/*.aedat4"
+                raise RecordingError(text, folder)
             found += files
         return found
 

@@ -41,7 +41,7 @@ class Worker(threading.Thread):
         try:
             self._work()
         except Stopped:
-            ended = Failed(self.name, self.wire.stop_reason)
+            ended = Failed(self.name, f"it was stopped on its host: {self.wire.stop_reason}")
         except NeighbourStopped as error:
             ended = error.failed
             self._tell("neighbour failed", self.name, ended)

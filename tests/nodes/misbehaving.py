@@ -74,3 +74,19 @@ class Damaged(Source):
             cells = np.array([n], np.int32)
             yield BinnedSlice(n * 5000, (n + 1) * 5000, cells, np.ones(1, np.int32))
         raise RecordingError("damaged: cut at byte 7; the 3 slices before are good")
+
+
+class Merge(Node):
+    """A sink with two inputs; says from which port each decision came."""
+
+    accepts, many_inputs = Classification, True
+
+    def open(self):
+        self.heard = {}
+
+    def process(self, decision):
+        self.heard[self.port] = self.heard.get(self.port, 0) + 1
+        return iter(())
+
+    def report(self):
+        return [("heard", str(sorted(self.heard.items())))]

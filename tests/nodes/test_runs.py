@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(autouse=True)
 def misbehaving(monkeypatch):
-    for kind in ("Echo", "Faulty", "Liar", "Damaged"):
+    for kind in ("Echo", "Faulty", "Liar", "Damaged", "Merge"):
         monkeypatch.setitem(catalogue.KINDS, kind.lower(), f"tests.nodes.misbehaving:{kind}")
 
 
@@ -40,7 +40,7 @@ def plugins(tmp_path):
     info = tmp_path / "site" / "misbehaving-1.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: misbehaving\nVersion: 1\n")
-    lines = [f"{kind.lower()} = misbehaving:{kind}" for kind in ("Echo", "Faulty", "Liar", "Damaged")]
+    lines = [f"{kind.lower()} = misbehaving:{kind}" for kind in ("Echo", "Faulty", "Liar", "Damaged", "Merge")]
     (info / "entry_points.txt").write_text("[dvs_run.nodes]\n" + "\n".join(lines) + "\n")
     source = ROOT / "tests" / "nodes" / "misbehaving.py"
     (tmp_path / "site" / "misbehaving.py").write_text(source.read_text())
@@ -113,20 +113,21 @@ def test_halves_that_run_different_graphs_do_not_start(plain_config, write, capf
     path = write(plain_config)
     plain_config["nodes"]["printer"] = {"kind": "printer", "input": "classifier"}
     other = launch(write(plain_config, "other.yaml"), "--node", "recording,binner", "--quiet")
-    assert main([path, "--node", "classifier,out", "--quiet", "--set", "start_timeout_s=3"]) == 1
-    assert "nothing came from binner within 3 s" in capfd.readouterr().err
+    assert main([path, "--node", "classifier,out", "--quiet", "--set", "start_timeout_s=6"]) == 1
+    assert "nothing came from binner within 6 s" in capfd.readouterr().err
     _, err = other.communicate(timeout=60)
     assert other.returncode == 1
     assert "the two hosts run different graphs" in err
 
 
 def test_a_half_alone_gives_up_and_says_what_is_missing(plain_config, write, capsys):
-    plain_config["nodes"]["classifier"]["listen"] = f"tcp://127.0.0.1:{free_port()}"
+    for name in ("binner", "out"):
+        plain_config["nodes"][name]["listen"] = f"tcp://127.0.0.1:{free_port()}"
     path = write(plain_config)
-    assert main([path, "--node", "classifier,out", "--set", "start_timeout_s=0.5", "--quiet"]) == 1
-    assert "is `dvs-run CONFIG --node binner` running?" in capsys.readouterr().err
-    assert main([path, "--node", "recording,binner", "--set", "start_timeout_s=0.5", "--quiet"]) == 1
-    assert "is `dvs-run CONFIG --node classifier` running there?" in capsys.readouterr().err
+    assert main([path, "--node", "out", "--set", "start_timeout_s=1", "--quiet"]) == 1
+    assert "is `dvs-run CONFIG --node classifier` running?" in capsys.readouterr().err
+    assert main([path, "--node", "recording", "--set", "start_timeout_s=1", "--quiet"]) == 1
+    assert "is `dvs-run CONFIG --node binner` running there?" in capsys.readouterr().err
 
 
 def test_a_port_in_use_is_told(plain_config, write, capsys):
@@ -277,6 +278,22 @@ def test_drops_are_counted_and_told(plain_config, write, capsys):
     told = [line for line in out.splitlines() if line.startswith("drops")]
     dropped = 0 if "none" in told[0] else int(told[0].split("binner -> classifier: ")[1].split()[0])
     assert lines + dropped == 80
+
+
+@pytest.mark.parametrize("placement", ["inline", "threads"])
+def test_a_node_may_listen_to_several(plain_config, write, capsys, placement):
+    plain_config["nodes"]["second"] = dict(plain_config["nodes"]["classifier"])
+    ports = {"left": "classifier", "right": {"from": "second", "queue": 3}}
+    plain_config["nodes"]["merge"] = {"kind": "merge", "inputs": ports}
+    assert main([write(plain_config), "--set", f"placement={placement}"]) == 0
+    assert "[('left', 80), ('right', 80)]" in capsys.readouterr().out
+
+
+def test_decisions_for_a_program_come_alone_on_standard_output(plain_config, write, capfd):
+    assert main([write(plain_config), "--set", "nodes.out.path=-"]) == 0
+    out, err = capfd.readouterr()
+    assert [json.loads(line)["t_stop_us"] > 0 for line in out.splitlines()] == [True] * 80
+    assert "summary" in err
 
 
 def test_the_summary_tells_what_was_measured(plain_config, write, capsys):
