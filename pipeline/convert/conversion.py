@@ -85,9 +85,7 @@ def convert(
     samples = inputs[:CHECK_SAMPLES]
     folding_error = _compare(model, chain, samples)
     how = Normalization(percentile, over, per)
-    scales = measure_scales(chain, inputs, how, readout.kind == "count")
-    if thresholds is not None:
-        scales = [None if scale is None else _given(scale, thresholds) for scale in scales]
+    scales = measure_scales(chain, inputs, how, readout.kind == "count", thresholds)
     provenance = _provenance(how, scales, inputs, reset, v_init, input_scale, chain, source, thresholds)
     network = build_network(
         chain,
@@ -110,15 +108,6 @@ def convert(
         )
     delayed = tuple(delays_us) not in ((), (0,))
     return Conversion(with_delays(network, delays_us) if delayed else network, report)
-
-
-def _given(scale: Scale, thresholds: Mapping[str, float]) -> Scale:
-    if not thresholds.get(scale.name, 0) > 0:
-        raise ConversionError(
-            f"thresholds say {thresholds.get(scale.name)!r} for ReLU {scale.name!r}, want a number above 0 for each; "
-            f"they name {', '.join(thresholds) or 'none'}"
-        )
-    return replace(scale, values=np.full_like(scale.values, thresholds[scale.name]))
 
 
 def with_delays(network: Network, delays_us: Sequence[int]) -> Network:

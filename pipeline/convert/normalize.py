@@ -6,6 +6,7 @@
 is clipped. λ is rounded to six digits: the weights then do not depend on the order in which a machine adds.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -36,16 +37,24 @@ class Normalization:
     per: Literal["layer", "channel"]
 
 
-def measure_scales(chain: Chain, calibration: Tensor, how: Normalization, count_last: bool) -> list[Scale | None]:
-    """λ of every stage, in order; None for pools and for a last layer that only integrates (its λ is 1)."""
+def measure_scales(
+    chain: Chain,
+    calibration: Tensor,
+    how: Normalization,
+    count_last: bool,
+    thresholds: Mapping[str, float] | None = None,
+) -> list[Scale | None]:
+    """λ of every stage, in order; None for pools and for a last layer that only integrates (its λ is 1).
+
+    `thresholds` are the λ by the name of the ReLU, instead of percentiles.
+    """
     scales: list[Scale | None] = []
     for index, (stage, activation) in enumerate(chain.activations(calibration)):
         spiking = isinstance(stage, Weighted) and (stage.relu is not None or count_last)
         if spiking and isinstance(stage, Weighted):
             name = stage.relu or f"{stage.name}_if"
-            scales.append(
-                _measure(name, activation.relu().flatten(2) if activation.ndim == 4 else activation.relu(), how)
-            )
+            rectified = activation.relu().flatten(2) if activation.ndim == 4 else activation.relu()
+            scales.append(_measure(name, rectified, how, None if thresholds is None else _given(name, thresholds)))
         else:
             scales.append(None)
         if not torch.isfinite(activation).all():
@@ -56,11 +65,22 @@ def measure_scales(chain: Chain, calibration: Tensor, how: Normalization, count_
     return scales
 
 
-def _measure(name: str, activation: Tensor, how: Normalization) -> Scale:
+def _given(name: str, thresholds: Mapping[str, float]) -> float:
+    if not thresholds.get(name, 0) > 0:
+        raise ConversionError(
+            f"thresholds say {thresholds.get(name)!r} for ReLU {name!r}, want a number above 0 for each; "
+            f"they name {', '.join(thresholds) or 'none'}"
+        )
+    return thresholds[name]
+
+
+def _measure(name: str, activation: Tensor, how: Normalization, given: float | None) -> Scale:
     """`activation` is (n, channel, position) or (n, channel), never negative."""
     array = activation.numpy() if activation.ndim == 3 else activation.numpy()[:, :, None]
     channels = array.shape[1]
-    if how.per == "layer":
+    if given is not None:
+        values = np.full(channels, given)
+    elif how.per == "layer":
         values = np.full(channels, _lambda(array, how))
     else:
         values = np.array([_lambda(array[:, channel], how) for channel in range(channels)])
