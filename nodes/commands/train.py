@@ -15,9 +15,13 @@ def train(
     resume: Annotated[bool, typer.Option(help="go on from the last finished epoch, if there is one")] = False,
 ) -> None:
     """Train a CNN on binned slices of events, or on images; `dvs convert` turns the result into a spiking network."""
-    from ..config import load_yaml
+    from ..config import ConfigError, load_yaml
 
-    document = load_yaml(config)
+    try:
+        document = load_yaml(config)
+    except ConfigError as error:
+        typer.echo(f"dvs train: {error}", err=True)
+        raise typer.Exit(2) from error
     if importlib.util.find_spec("torch") is None:
         raise DvsError("training needs torch; install the extra: pip install 'dvs-run[train]'")
     from ...pipeline.train.config import TrainConfigError

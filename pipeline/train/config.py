@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from ..errors import DvsError
+from ..errors import DvsError, NetworkError
 from .augment import Augmentation
+from .models import build_model
 from .windows import WindowPlan
 
 
@@ -99,17 +100,17 @@ class Windows(_Strict):
 class Augment(_Strict):
     """Limits of random changes; augment.Augmentation tells each one's meaning."""
 
-    shift: float = Field(0.0, ge=0)
-    scale: float = Field(0.0, ge=0, lt=1)
-    rotation: float = Field(0.0, ge=0, le=180)
-    stretch: float = Field(0.0, ge=0)
-    drop: float = Field(0.0, ge=0, lt=1)
-    flip: float = Field(0.0, ge=0, le=1)
+    shift: float = Field(default=0.0, ge=0)
+    scale: float = Field(default=0.0, ge=0, lt=1)
+    rotation: float = Field(default=0.0, ge=0, le=180)
+    stretch: float = Field(default=0.0, ge=0)
+    drop: float = Field(default=0.0, ge=0, lt=1)
+    flip: float = Field(default=0.0, ge=0, le=1)
     flip_labels: dict[str, str] = {}
-    polarity_flip: float = Field(0.0, ge=0, le=1)
-    noise_hz: float = Field(0.0, ge=0)
-    hot_pixels: int = Field(0, ge=0)
-    hot_pixel_hz: float = Field(200.0, ge=0)
+    polarity_flip: float = Field(default=0.0, ge=0, le=1)
+    noise_hz: float = Field(default=0.0, ge=0)
+    hot_pixels: int = Field(default=0, ge=0)
+    hot_pixel_hz: float = Field(default=200.0, ge=0)
 
     @property
     def augmentation(self) -> Augmentation:
@@ -145,6 +146,15 @@ class EventTraining(_Strict):
     start_from: Path | None = None  # checkpoint whose weights training starts from; None: random
     out: Path  # the checkpoint of the epoch that is best on validation
 
+    @field_validator("model")
+    @classmethod
+    def _buildable(cls, value: dict[str, Any]) -> dict[str, Any]:
+        try:
+            build_model(value)
+        except NetworkError as error:
+            raise ValueError(str(error)) from error
+        return value
+
     @model_validator(mode="after")
     def _startable(self) -> "EventTraining":
         if self.spiking and self.start_from is None:
@@ -157,9 +167,14 @@ def check(config: Mapping[str, Any]) -> EventTraining:
     try:
         return EventTraining.model_validate(dict(config))
     except ValidationError as error:
-        lines = [f"{_place(item['loc'])}: {item['msg']}{_found(item)}" for item in error.errors()]
-        many = "a mistake" if len(lines) == 1 else f"{len(lines)} mistakes"
-        raise TrainConfigError(f"the train config has {many}:\n  " + "\n  ".join(lines)) from error
+        raise TrainConfigError(mistakes(error)) from error
+
+
+def mistakes(error: ValidationError) -> str:
+    """Every mistake with its place in the file, one a line."""
+    lines = [f"{_place(item['loc'])}: {_message(item)}" for item in error.errors()]
+    many = "a mistake" if len(lines) == 1 else f"{len(lines)} mistakes"
+    return f"the train config has {many}:\n  " + "\n  ".join(lines)
 
 
 def _place(location: tuple[int | str, ...]) -> str:
@@ -167,8 +182,10 @@ def _place(location: tuple[int | str, ...]) -> str:
     return ".".join(str(part) for part in location if part not in kinds) or "the whole file"
 
 
-def _found(item: Any) -> str:
-    value = item.get("input")
-    if item["type"] in ("missing", "extra_forbidden") or isinstance(value, dict):
-        return ""
-    return f" (found {value!r})"
+def _message(item: Any) -> str:
+    if item["type"] == "missing":
+        return "is missing"
+    if item["type"] == "extra_forbidden":
+        return "is no key that is known here"
+    text = item["msg"].removeprefix("Value error, ")
+    return text if isinstance(item.get("input"), dict) else f"{text} (found {item.get('input')!r})"

@@ -19,7 +19,7 @@ from torch.nn import functional
 from ..errors import NetworkError
 from ..idx import read_images, read_labels
 from .checkpoint import save_checkpoint
-from .config import TrainConfigError
+from .config import TrainConfigError, mistakes
 from .models import build_model
 
 
@@ -107,9 +107,7 @@ def _check(config: Mapping[str, Any]) -> ImageTraining:
     try:
         return ImageTraining.model_validate(dict(config))
     except ValidationError as error:
-        lines = [f"  {'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
-        many = "a mistake" if len(lines) == 1 else f"{len(lines)} mistakes"
-        raise TrainConfigError("\n".join([f"the train config has {many}:", *lines])) from error
+        raise TrainConfigError(mistakes(error)) from error
 
 
 def _load(data: ImageData) -> tuple[torch.Tensor, torch.Tensor, list[str]]:

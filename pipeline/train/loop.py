@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from ..errors import NetworkError
 from .checkpoint import load_checkpoint, save_checkpoint
-from .config import EventTraining, check
+from .config import EventTraining, TrainConfigError, check
 from .evaluate import Accuracy, accuracy, pool_while_counting, recording_scores
 from .models import build_model
 from .sources import load_sets
@@ -204,6 +204,12 @@ def _start_model(settings: EventTraining, train_set: RecordingSet) -> nn.Sequent
         raise NetworkError(
             f"the model's input is {settings.model['input']}, but the recordings give {wanted} "
             "(2 polarities for each delay, height, width)"
+        )
+    unknown = sorted({name for pair in settings.augment.flip_labels.items() for name in pair} - set(train_set.labels))
+    if unknown:
+        raise TrainConfigError(
+            f"augment.flip_labels: {', '.join(unknown)} is no label of the recordings; theirs are "
+            f"{', '.join(train_set.labels)}"
         )
     outputs = copy.deepcopy(model).eval()(torch.zeros(1, *settings.model["input"])).numel()
     if outputs != len(train_set.labels):

@@ -141,9 +141,10 @@ def _cached(
     path = (folder or Path()) / f"{recipe['kind']}-{hashlib.sha256(text.encode()).hexdigest()[:12]}.npz"
     if folder and path.exists():
         with np.load(path, allow_pickle=False) as archive:
-            return RecordingSet(
-                *(archive[name] for name in ("events", "offsets", "durations_us", "targets")), tuple(labels), sensor
+            events, offsets, durations_us, targets = (
+                archive[name] for name in ("events", "offsets", "durations_us", "targets")
             )
+        return RecordingSet(events, offsets, durations_us, targets, tuple(labels), sensor)
     say(f"simulating {text}")
     made = list(make())
     data = pack([item[0] for item in made], [item[1] for item in made], [item[2] for item in made], labels, sensor)

@@ -207,7 +207,7 @@ def whole_recording(
     recording = recording[np.searchsorted(recording["t"], t_start_us) :]
     count = max(int(data.durations_us[index] - t_start_us) // plan.window_us, 1)
     frames = []
-    for start in t_start_us + plan.window_us * np.arange(count):
+    for start in range(t_start_us, t_start_us + count * plan.window_us, plan.window_us):
         for delay in plan.delays_us:
             events = cut(recording, start - delay, start - delay + plan.window_us)
             if sliced:

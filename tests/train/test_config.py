@@ -45,8 +45,37 @@ def test_an_unknown_kind_of_data_is_refused_with_the_known_ones():
         check(config)
 
 
-def test_a_flip_label_that_does_not_exist_is_a_mistake_of_the_config():
+def test_a_share_beyond_one_is_refused_with_what_was_found():
     config = small()
     config["augment"] = {"flip": 2.0}
-    with pytest.raises(TrainConfigError, match="augment.flip: .*less than or equal to 1"):
+    with pytest.raises(TrainConfigError, match=r"augment.flip: .*less than or equal to 1 \(found 2.0\)"):
+        check(config)
+
+
+def test_a_layer_that_cannot_be_built_is_a_mistake_of_the_config():
+    config = small()
+    config["model"]["layers"] = [{"lineer": 2}, {"linear": 2}]
+    with pytest.raises(TrainConfigError, match="model: layer 0 is"):
+        check(config)
+
+
+def test_people_who_would_be_trained_on_and_judged_by_are_refused():
+    config = small()
+    config["data"] = {"kind": "simulated-gesture", "people": [0, 100], "validation_people": [50, 60]}
+    with pytest.raises(TrainConfigError, match="overlap"):
+        check(config)
+
+
+def test_spiking_fine_tuning_wants_a_cnn_to_start_from():
+    config = small()
+    config["spiking"] = {"percentile": 99}
+    with pytest.raises(TrainConfigError, match="wants start_from"):
+        check(config)
+    assert check({**config, "start_from": "cnn.pt"}).spiking.percentile == 99
+
+
+def test_delays_are_multiples_of_the_timestep():
+    config = small()
+    config["windows"]["delays_us"] = [0, 12_000]
+    with pytest.raises(TrainConfigError, match="want rising multiples of timestep_us"):
         check(config)

@@ -93,6 +93,13 @@ def test_training_starts_from_the_weights_of_a_checkpoint(tmp_path):
     assert all(torch.equal(a, b) for a, b in zip(start.parameters(), begun.parameters(), strict=True))
 
 
+def test_a_flip_label_that_does_not_exist_is_named(tmp_path):
+    wrong = config(tmp_path)
+    wrong["augment"]["flip_labels"] = {"left": "rihgt"}
+    with pytest.raises(loop.TrainConfigError, match="rihgt is no label of the recordings; theirs are left, right"):
+        loop.train_events(wrong, say=str)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
