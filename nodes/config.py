@@ -136,9 +136,9 @@ def read_yaml(path: str | Path) -> Document:
 
 
 def parse_value(text: str) -> Any:
-    """One value as YAML writes it: 2000, fastest, [a, b]; a lone - is text here. Raises ValueError."""
-    if text.strip() == "-":
-        return "-"
+    """One value as YAML writes it: 2000, fastest, [a, b]; but - and *.aedat4 are text here. Raises ValueError."""
+    if text.strip() == "-" or text.startswith("*"):
+        return text.strip()
     try:
         return yaml.load(text, _Loader)
     except (yaml.YAMLError, RecursionError) as error:

@@ -185,6 +185,8 @@ def test_paths_begin_at_the_config_but_those_of_the_command_line_where_it_is_typ
         ("", None),
         ("[a, 1]", ["a", 1]),
         ('"5"', "5"),
+        ("-", "-"),
+        ("*.aedat4", "*.aedat4"),
     ],
 )
 def test_words_are_read_as_yaml_1_2_reads_them(text, value):

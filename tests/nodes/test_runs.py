@@ -11,9 +11,11 @@ import time
 from pathlib import Path
 
 import pytest
+import zmq
 
 from dvs_run.nodes import catalogue
 from dvs_run.nodes.launcher import main
+from dvs_run.nodes.messages import End, Message, Status, from_frames, to_frames
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -106,6 +108,41 @@ def test_two_halves_over_tcp_decide_the_same(plain_config, write, expected, tmp_
     assert "slices" in out
     assert "decisions                 80" in capsys.readouterr().out
     assert decisions(plain_config) == expected
+
+
+def test_strangers_at_the_port_are_refused_counted_and_survived(plain_config, write, expected):
+    port = free_port()
+    plain_config["nodes"]["classifier"]["listen"] = f"tcp://127.0.0.1:{port}"
+    path = write(plain_config)
+    other = launch(path, "--node", "classifier,out")
+    assert wait_for(lambda: _talks(port))
+    with zmq.Context() as context, context.socket(zmq.DEALER) as stranger:
+        stranger.linger = 1000
+        stranger.connect(f"tcp://127.0.0.1:{port}")
+        hello = to_frames(Message(Status("hello", {"graph": "another"}), "binner", 0))
+        for frames in (
+            [b"x"],
+            [b"status", b"", b""],
+            [b"", b"\xc1", b"x" * 100],
+            hello,
+            to_frames(Message(End(), "binner", 0)),
+        ):
+            stranger.send_multipart(frames)
+        assert from_frames(stranger.recv_multipart()).payload.state == "stop"
+        assert main([path, "--node", "recording,binner", "--quiet"]) == 0
+    out, err = other.communicate(timeout=60)
+    assert (other.returncode, err) == (0, "")
+    assert "binner -> classifier: 5 refused" in out
+    assert decisions(plain_config) == expected
+
+
+def _talks(port):
+    """Whether somebody listens there; says something that is no ZeroMQ, too."""
+    with socket.socket() as raw:
+        if raw.connect_ex(("127.0.0.1", port)):
+            return False
+        raw.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        return True
 
 
 def test_halves_that_run_different_graphs_do_not_start(plain_config, write, capfd):
