@@ -1,11 +1,12 @@
 """The node on the page about nodes works."""
 
+import inspect
 import re
 from pathlib import Path
 
 import numpy as np
 
-from dvs_run.nodes import catalogue
+from dvs_run.nodes.node import Node
 from dvs_run.pipeline.events import SensorSize
 from dvs_run.pipeline.stream import Classification, StreamInfo
 
@@ -26,7 +27,5 @@ def test_the_example_of_a_node_rings_when_a_label_has_lasted(capsys):
 
 
 def test_the_page_names_every_method_of_a_node():
-    methods = [
-        name for name in vars(catalogue.Node) if not name.startswith("_") and callable(vars(catalogue.Node)[name])
-    ]
+    methods = [name for name, value in vars(Node).items() if not name.startswith("_") and inspect.isfunction(value)]
     assert all(f"| `{name}(" in PAGE for name in methods)
