@@ -10,7 +10,6 @@ The figures go to benchmarks/results/mnist.json and mnist-choice.json, after eac
 
 import argparse
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -66,9 +65,7 @@ def _run(
 ) -> dict[str, Any]:
     engine = Engine(network)
     engine.warm_up()
-    began = time.perf_counter()
     outcome = judge_images(engine, images, targets, encoder, CURVE, _tell)
-    seconds = time.perf_counter() - began
     reached = Accuracy(outcome.right, outcome.n)
     curve = {step: round(right / outcome.n, 4) for step, right in outcome.right_after.items()}
     line = {
@@ -80,7 +77,6 @@ def _run(
         "accuracy_after_timesteps": curve,
         "synops_per_decision": round(outcome.synops),
         "macs_of_the_cnn": sum(engine.macs_per_layer.values()),
-        "microseconds_per_timestep": round(1e6 * seconds / outcome.n / encoder.timesteps, 1),
         "potentials_clamped": engine.clamped,
     }
     if isinstance(encoder, PoissonEncoder):
