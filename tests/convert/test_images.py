@@ -3,6 +3,7 @@
 import gzip
 import json
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -238,6 +239,15 @@ def test_a_black_image_is_undecided_or_wrong_and_never_a_crash(trained, capsys):
     engine = Engine(Network.load(trained / "net.npz"))
     outcome = judge_images(engine, np.zeros((1, 1, 12, 12), np.float32), np.zeros(1, np.int64), PoissonEncoder(4))
     assert outcome.decisions[0] in (-1, 0, 1, 2)
+
+
+def test_the_shipped_network_reads_the_shipped_digits():
+    recordings = Path(__file__).parents[2] / "recordings"
+    engine = Engine(Network.load(recordings / "networks/mnist.npz"))
+    images = read_images(recordings / "digits/images-idx3-ubyte")
+    targets = read_labels(recordings / "digits/labels-idx1-ubyte", len(images))
+    for encoder in (PoissonEncoder(48), CurrentEncoder(48)):
+        assert judge_images(engine, images, targets, encoder).right >= len(images) - 1
 
 
 def test_the_interval_is_wilson_s():
