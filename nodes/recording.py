@@ -19,7 +19,7 @@ from ..pipeline.stream import LabelSpan, StreamInfo
 from .node import Row, Source
 from .pace import Pace
 
-DEFAULT_PACKET_US = 1_000  # when paced
+DEFAULT_PACKET_US = 1_000
 _EMPTY = np.empty(0, EVENT_DTYPE)
 
 
@@ -80,6 +80,7 @@ class Recording(Source):
         from ..pipeline.formats import open_recording
 
         self._pace = Pace(self.config.pace)
+        self._packet_us = self.config.packet_us or DEFAULT_PACKET_US  # when paced
         self._recordings = self._events = self._faults = 0
         self._span_us = 0
         self._defects: dict[str, int] = {}
@@ -94,9 +95,10 @@ class Recording(Source):
                 return
 
     def report(self) -> list[Row]:
+        packets = f"; packets of {self._packet_us / 1000:g} ms" if self._pace.speed is not None else ""
         rows = [
             ("recordings", f"{self._recordings:,}, {self._events:,} events in {self._span_us / 1e6:,.3f} s"),
-            ("pace", str(self._pace)),
+            ("pace", f"{self._pace}{packets}"),
         ]
         if self._defects:
             rows.append(("defects", ", ".join(f"{name} {count:,}" for name, count in self._defects.items())))
@@ -150,7 +152,7 @@ class Recording(Source):
         self._pace.begin(begin_us)
         rest = _chain(first, packets)
         if self._pace.speed is not None:
-            rest = _cut(rest, begin_us, self.config.packet_us or DEFAULT_PACKET_US)
+            rest = _cut(rest, begin_us, self._packet_us)
         stop_us = begin_us
         try:
             for packet in rest:
