@@ -1,8 +1,7 @@
 """What the accuracy benchmarks share: the network as it runs, the same network as a CNN, and the record of a run.
 
-The CNN beside a spiking network is made from the network itself: a ReLU where it has neurons, mean counts where it has
-spikes. Normalization scales layers against each other and leaves that function unchanged, so this is the CNN that was
-trained and converted, and the comparison needs no file but the network's.
+A network can be run as a CNN: a ReLU where it has neurons, mean counts where it has spikes. Normalization scales layers
+against each other and leaves that function unchanged, so for a plainly converted network this is the CNN it came from.
 """
 
 import json
@@ -16,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from dvs_run.pipeline.binning import bin_events
@@ -41,14 +40,17 @@ def spiking_scores(engine: Engine, data: RecordingSet, index: int) -> tuple[np.n
     return np.stack([item.scores for item in made]), decisions, sum(item.synops for item in made), seconds
 
 
-def cnn_scores(network: Network, data: RecordingSet, index: int, slices: int) -> np.ndarray:
-    """Logits (window, class) of the CNN on the consecutive windows of one recording."""
+def cnn_scores(
+    network: Network, data: RecordingSet, index: int, slices: int, model: nn.Sequential | None = None
+) -> np.ndarray:
+    """Logits (window, class) of `model`, or else of the network as a CNN, on a recording's consecutive windows."""
     first = network.layers[0]
     delays = first.delays_us if isinstance(first, Delay) else (0,)
     assert network.timestep_us is not None
     frames = whole_recording(data, index, WindowPlan(network.timestep_us, slices, slices, delays_us=delays))
     with torch.inference_mode():
-        return as_cnn(network, torch.from_numpy(frames)).numpy()
+        inputs = torch.from_numpy(frames)
+        return (as_cnn(network, inputs) if model is None else model(inputs).flatten(1)).numpy()
 
 
 def as_cnn(network: Network, x: Tensor) -> Tensor:

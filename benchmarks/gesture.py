@@ -3,16 +3,19 @@
     python -m benchmarks.gesture [--network FILE] [--per-class 30] [--cache FOLDER] [--plot docs/gesture-confusion.png]
 
 Each test recording is 2.4 s long; a window of 1.8 s is cut from it at random, and the decision is what the network says
-at the end of it. Beside it: the same network as a CNN, its logits summed over the same windows.
+at the end of it. `--cnn` is the CNN that the network was fine-tuned from (a checkpoint of `dvs train`); its logits are
+summed over the same windows. Without it, the network itself is run as a CNN.
 """
 
 import argparse
 from pathlib import Path
 
 import numpy as np
+from torch import nn
 
 from dvs_run.pipeline.engine import Engine
 from dvs_run.pipeline.network import Network
+from dvs_run.pipeline.train.checkpoint import load_checkpoint
 from dvs_run.pipeline.train.evaluate import Accuracy, confusion
 from dvs_run.pipeline.train.sources import gesture_set
 from dvs_run.pipeline.train.windows import RecordingSet, cut, pack
@@ -28,13 +31,14 @@ TIMES_US = (60_000, 120_000, 240_000, 360_000, 600_000, 900_000, 1_200_000, 1_50
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--network", type=Path, default=Path("recordings/networks/gesture.npz"))
+    parser.add_argument("--cnn", type=Path)
     parser.add_argument("--per-class", type=int, default=30)
     parser.add_argument("--cache", type=Path, default=Path("runs/cache"), help="simulated recordings are kept here")
     parser.add_argument("--plot", type=Path, help="write the confusion matrix as a picture")
     options = parser.parse_args()
     network = Network.load(options.network)
     data = cut_at_random(gesture_set(options.per_class, RECORDED_US, TEST_PEOPLE, options.cache), CUT_US, CUT_SEED)
-    results, matrix = measure(network, data)
+    results, matrix = measure(network, data, load_checkpoint(options.cnn)[0] if options.cnn else None)
     path = write("gesture", {"network": str(options.network), "test_people": TEST_PEOPLE, "seed": CUT_SEED, **results})
     if options.plot:
         plot_confusion(matrix, network.labels, options.plot)
@@ -53,7 +57,9 @@ def cut_at_random(data: RecordingSet, length_us: int, seed: int) -> RecordingSet
     return pack(pieces, [length_us] * len(data), data.targets.tolist(), data.labels, data.sensor)
 
 
-def measure(network: Network, data: RecordingSet) -> tuple[dict[str, object], np.ndarray]:
+def measure(
+    network: Network, data: RecordingSet, cnn_model: nn.Sequential | None
+) -> tuple[dict[str, object], np.ndarray]:
     engine = Engine(network)
     engine.warm_up()
     step, window = engine.timestep_us, network.state_window_us
@@ -63,7 +69,7 @@ def measure(network: Network, data: RecordingSet) -> tuple[dict[str, object], np
     snn, cnn, per_time, synops, seconds = [], [], [], 0, 0.0
     for index in range(len(data)):
         _, decided, ops, took = spiking_scores(engine, data, index)
-        logits = cnn_scores(network, data, index, window // step)
+        logits = cnn_scores(network, data, index, window // step, cnn_model)
         snn.append(decided[-1])
         per_time.append([decided[min(t // step, len(decided)) - 1] for t in TIMES_US])
         cnn.append(logits[-kept:].sum(0).argmax() if kept else logits.sum(0).argmax())
