@@ -5,6 +5,7 @@ Nothing is pickled. A receiver trusts nothing: version, kind, lengths, dtypes, o
 node sees the payload, and MessageError names the fault. What is checked against the stream (is this event on the
 sensor?) needs the StreamInfo that opened it, which the caller keeps.
 
+This file is longer than others so that both directions of every kind stand side by side.
 A header is msgpack rather than a fixed struct: 2 µs more a message, but a new field does not break an old reader.
 """
 
