@@ -15,7 +15,8 @@ from ..events import SensorSize
 from . import aedat4_layout as layout
 from .write import RecordingWriter
 
-_MOST_EVENTS = 1 << 16  # in a packet; readers hold one packet at a time
+_LONGEST_US = 10_000  # a packet lasts no longer, as with cameras: what is cut off or damaged later is no more than one
+_MOST_EVENTS = 10_000  # in a packet, the same
 
 
 class Aedat4Writer(RecordingWriter):
@@ -36,8 +37,11 @@ class Aedat4Writer(RecordingWriter):
         self._position = self._file.write(layout.header(self.sensor, codec, "dvs_run"))
 
     def _write(self, events: np.ndarray) -> None:
-        for start in range(0, len(events), _MOST_EVENTS):
-            piece = events[start : start + _MOST_EVENTS]
+        start = 0
+        while start < len(events):
+            late = int(np.searchsorted(events["t"], events["t"][start] + _LONGEST_US))
+            piece = events[start : min(late, start + _MOST_EVENTS)]
+            start += len(piece)
             payload = self._compress(layout.event_packet(piece))
             whole = layout.PACKET_HEADER.pack(0, len(payload)) + payload
             self._file.write(whole)  # at once: a process killed between two writes leaves whole packets
