@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def run_command(function, name: str, arguments: list[str]) -> int:  # type: ignore[no-untyped-def]
-    """Run one typer-annotated function as a command line; a DvsError becomes one sentence and exit code 1."""
+    """Run one typer-annotated function as a command line; a DvsError becomes one sentence and exit code 1 or 2."""
     import typer
 
     from ...pipeline.errors import DvsError
@@ -48,6 +48,8 @@ def run_command(function, name: str, arguments: list[str]) -> int:  # type: igno
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 1
     except DvsError as error:
+        from ..config import ConfigError
+
         print(f"{name}: {error}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, ConfigError) else 1
     return 0
