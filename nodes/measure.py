@@ -55,16 +55,6 @@ class Histogram:
         return histogram
 
 
-def wilson(right: int, n: int, z: float = 1.959964) -> tuple[float, float]:
-    """95 % interval of a proportion (Wilson 1927); (0, 1) where nothing was counted."""
-    if n == 0:
-        return (0.0, 1.0)
-    share, spread = right / n, z * z / n
-    middle = (share + spread / 2) / (1 + spread)
-    half = z * math.sqrt(share * (1 - share) / n + spread / (4 * n)) / (1 + spread)
-    return (max(0.0, middle - half), min(1.0, middle + half))
-
-
 def milliseconds(duration_ns: float) -> str:
     """With three digits that mean something: 0.412 ms, 12.3 ms, 1,234 ms."""
     ms = duration_ns / 1e6

@@ -7,8 +7,8 @@ from typing import Annotated
 
 from pydantic import Field
 
+from ..pipeline.interval import wilson
 from ..pipeline.stream import Classification, LabelSpan, StreamInfo
-from .measure import wilson
 from .messages import Payload
 from .node import Node, Row
 

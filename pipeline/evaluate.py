@@ -3,7 +3,6 @@
 Making the network is convert/'s work, printing the result nodes/commands/evaluate.py's.
 """
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from .engine import Engine
 from .errors import NetworkError, RecordingError
 from .events import EVENT_DTYPE, EventPacket, SensorSize
 from .formats import open_recording
+from .interval import wilson
 from .slicer import TimeSlicer
 from .stream import BinnedSlice, Classification, CurrentSlice, Image
 
@@ -146,14 +146,6 @@ def read_trial(trial: Trial) -> tuple[np.ndarray, int, SensorSize]:
         duration = int(events["t"][-1]) - start + 1 if len(events) else 1
     events["t"] -= start
     return events, duration, sensor
-
-
-def wilson(right: int, n: int) -> tuple[float, float]:
-    """95 % interval of a proportion (Wilson 1927)."""
-    z, share = 1.959964, right / n
-    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return max(centre - half, 0.0), min(centre + half, 1.0)
 
 
 def accuracy_text(right: int, n: int) -> str:

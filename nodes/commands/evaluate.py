@@ -16,8 +16,8 @@ from ...pipeline.evaluate import (
     judge_images,
     judge_recordings,
     read_trial,
-    wilson,
 )
+from ...pipeline.interval import wilson
 from ...pipeline.network import Network
 
 if TYPE_CHECKING:

@@ -1,6 +1,5 @@
 """Judge a CNN on whole recordings, as the spiking network will be judged: logits summed over consecutive windows."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -8,6 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from ..interval import wilson
 from .spiking import spiking_logits
 from .windows import RecordingSet, WindowPlan, whole_recording
 
@@ -70,11 +70,7 @@ class Accuracy:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Wilson (1927): p lies within, with 95 % confidence."""
-        z, n, p = 1.959964, self.n, self.share
-        centre = (p + z * z / (2 * n)) / (1 + z * z / n)
-        half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-        return centre - half, centre + half
+        return wilson(self.right, self.n)
 
     def __str__(self) -> str:
         low, high = self.interval

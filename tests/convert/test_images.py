@@ -13,8 +13,9 @@ from dvs_run.nodes.commands import main
 from dvs_run.pipeline.encode import CurrentEncoder, PoissonEncoder
 from dvs_run.pipeline.engine import Engine
 from dvs_run.pipeline.errors import NetworkError, RecordingError
-from dvs_run.pipeline.evaluate import judge_images, wilson
+from dvs_run.pipeline.evaluate import judge_images
 from dvs_run.pipeline.idx import labels_beside, read_idx, read_images, read_labels
+from dvs_run.pipeline.interval import wilson
 from dvs_run.pipeline.network import Network
 from dvs_run.pipeline.train.checkpoint import load_checkpoint, save_checkpoint
 from dvs_run.pipeline.train.config import TrainConfigError
