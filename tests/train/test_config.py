@@ -1,9 +1,15 @@
 """A wrong train config is answered with every mistake at once; a right one needs little."""
 
+from pathlib import Path
+
 import pytest
 
+from dvs_run.nodes.config import load_yaml
 from dvs_run.pipeline.train.config import TrainConfigError, check
+from dvs_run.pipeline.train.images import _check
 from dvs_run.pipeline.train.windows import WindowPlan
+
+CONFIGS = Path(__file__).parents[2] / "configs"
 
 
 def small():
@@ -20,6 +26,15 @@ def test_a_short_config_is_enough():
     settings = check(small())
     assert settings.windows.plan == WindowPlan(timestep_us=5_000, slices=8, min_slices=8, per_recording=1)
     assert settings.augment.augmentation.shift == 0
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("train-*.yaml")), ids=lambda path: path.name)
+def test_the_train_configs_that_are_shipped_are_right(path):
+    document = load_yaml(path)
+    if document["data"]["kind"] == "images":
+        _check(document)
+    else:
+        check(document)
 
 
 def test_every_mistake_is_reported_at_once_with_its_place():
