@@ -159,6 +159,8 @@ class EventTraining(_Strict):
     def _startable(self) -> "EventTraining":
         if self.spiking and self.start_from is None:
             raise ValueError("spiking fine-tuning wants start_from, a checkpoint of the CNN")
+        if self.spiking and self.windows.min_slices not in (None, self.windows.slices):
+            raise ValueError("spiking fine-tuning wants windows of one length; remove windows.min_slices")
         return self
 
 

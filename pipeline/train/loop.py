@@ -6,6 +6,7 @@ the same weights as one that was not. Two files are kept: `out`, the best epoch 
 
 import copy
 import math
+import pickle
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -184,7 +185,12 @@ class Trainer:
         partial.replace(self.resume_path)
 
     def _load(self) -> None:
-        document = torch.load(self.resume_path, map_location="cpu", weights_only=True)
+        try:
+            document = torch.load(self.resume_path, map_location="cpu", weights_only=True)
+        except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+            raise NetworkError(
+                f"{self.resume_path} cannot be read ({type(error).__name__}); remove it to begin anew"
+            ) from error
         if document["config"] != self.settings.model_dump_json():
             raise NetworkError(
                 f"{self.resume_path} was left by another config; remove it, or train without --resume to begin anew"

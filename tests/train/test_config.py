@@ -87,6 +87,9 @@ def test_spiking_fine_tuning_wants_a_cnn_to_start_from():
     with pytest.raises(TrainConfigError, match="wants start_from"):
         check(config)
     assert check({**config, "start_from": "cnn.pt"}).spiking.percentile == 99
+    config["windows"] = {"slices": 8, "min_slices": 4}
+    with pytest.raises(TrainConfigError, match="wants windows of one length"):
+        check({**config, "start_from": "cnn.pt"})
 
 
 def test_delays_are_multiples_of_the_timestep():

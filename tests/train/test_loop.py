@@ -84,6 +84,24 @@ def test_what_another_config_left_is_not_resumed(tmp_path):
         loop.train_events(config(tmp_path, epochs=5), resume=True, say=str)
 
 
+def test_a_damaged_resume_file_is_refused_with_a_way_out(tmp_path):
+    loop.train_events(config(tmp_path), say=str, max_epochs=1)
+    path = tmp_path / "small.pt.resume"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(NetworkError, match="remove it to begin anew"):
+        loop.train_events(config(tmp_path), resume=True, say=str)
+
+
+def test_a_spiking_training_goes_on_from_its_cnn_and_keeps_its_thresholds(tmp_path):
+    cnn = loop.train_events(config(tmp_path), say=str)
+    tuned = {**config(tmp_path, epochs=1), "start_from": str(cnn), "spiking": {}, "out": str(tmp_path / "spiking.pt")}
+    tuned["windows"] = {**tuned["windows"], "min_slices": 10}
+    model, _, extra = load_checkpoint(loop.train_events(tuned, say=str))
+    assert set(extra["thresholds"]) == {"relu1"}
+    scores = recording_scores(model, two_halves(20, 2), PLAN, whole=True, thresholds=extra["thresholds"])
+    assert accuracy(scores, two_halves(20, 2).targets).share == 1.0
+
+
 def test_training_starts_from_the_weights_of_a_checkpoint(tmp_path):
     path = loop.train_events(config(tmp_path), say=str)
     start, _, _ = load_checkpoint(path)
