@@ -6,7 +6,7 @@ The step itself is kernels.py's.
 import numpy as np
 from numba import njit
 
-from .kernels import bring_all_up_to, bring_up_to, first_window, last_window
+from .kernels import bring_all_up_to, bring_up_to
 
 CURRENT_BITS = 16  # pixel values of constant-current input are rounded to 2**-16
 
@@ -14,16 +14,20 @@ CURRENT_BITS = 16  # pixel values of constant-current input are rounded to 2**-1
 @njit(cache=True, nogil=True)
 def load_input(cells, counts, max_count, stages, spikes, n_spikes):
     """Cells of a BinnedSlice become the spikes of stage 0. Returns -1, or the index of the first invalid cell."""
-    pixels = stages[0]["height"] * stages[0]["width"]
+    width, pixels = stages[0]["width"], stages[0]["height"] * stages[0]["width"]
     size = pixels * stages[0]["channels"]
-    pixel, channel, count = spikes
+    spike_y, spike_x, spike_channel, spike_count = spikes
     for i in range(cells.shape[0]):
         cell = np.int64(cells[i])
         if cell < 0 or cell >= size or counts[i] < 1 or counts[i] > max_count:
             return i
-        pixel[i] = cell % pixels
-        channel[i] = cell // pixels
-        count[i] = counts[i]
+        pixel = cell % pixels
+        spike_y[i], spike_x[i], spike_channel[i], spike_count[i] = (
+            pixel // width,
+            pixel % width,
+            cell // pixels,
+            counts[i],
+        )
     n_spikes[0] = cells.shape[0]
     return -1
 
@@ -45,46 +49,27 @@ def add_current(step, stage, state, bias, drive):
 
 
 @njit(cache=True, nogil=True)
-def current_of(values, stages, edge, weights, total):
+def current_of(values, stages, edge, weights, reach, reach_start, total):
     """total[neuron] = sum of weight * value over the first edge, in units * 2**16; values: int64, channels first.
 
     Returns the number of multiply-accumulates with a value that is not 0.
     """
-    source, stage = stages[0], stages[1]
-    width = source["width"]
-    pixels = source["height"] * width
+    width, pixels = stages[0]["width"], stages[0]["height"] * stages[0]["width"]
+    n, channels = edge["out_per_group"], stages[1]["channels"]
     macs = 0
     total[:] = 0
     for cell in range(values.shape[0]):
-        value = values[cell]
-        if value == 0:
+        if values[cell] == 0:
             continue
-        channel = cell // pixels
-        y, x = (cell % pixels) // width, (cell % pixels) % width
-        group = channel // edge["in_per_group"]
-        n = edge["out_per_group"]
-        for py in range(
-            first_window(y, edge["pool_y"], edge["hop_y"]), last_window(y, edge["hop_y"], edge["pooled_y"]) + 1
-        ):
-            for px in range(
-                first_window(x, edge["pool_x"], edge["hop_x"]), last_window(x, edge["hop_x"], edge["pooled_x"]) + 1
-            ):
-                for oy in range(stage["height"]):
-                    ky = py + edge["pad_y"] - oy * edge["stride_y"]
-                    if ky < 0 or ky % edge["gap_y"] != 0 or ky // edge["gap_y"] >= edge["kernel_y"]:
-                        continue
-                    for ox in range(stage["width"]):
-                        kx = px + edge["pad_x"] - ox * edge["stride_x"]
-                        if kx < 0 or kx % edge["gap_x"] != 0 or kx // edge["gap_x"] >= edge["kernel_x"]:
-                            continue
-                        tap = (channel * edge["kernel_y"] + ky // edge["gap_y"]) * edge["kernel_x"] + kx // edge[
-                            "gap_x"
-                        ]
-                        row = edge["first_weight"] + tap * n
-                        base = (oy * stage["width"] + ox) * stage["channels"] + group * n
-                        for c in range(n):
-                            total[base + c] += np.int64(weights[row + c]) * value
-                        macs += n
+        channel, y, x = cell // pixels, cell % pixels // width, cell % pixels % width
+        group = channel // edge["in_per_group"] * n
+        for a in range(reach_start[edge["rows"] + y], reach_start[edge["rows"] + y + 1]):
+            for b in range(reach_start[edge["columns"] + x], reach_start[edge["columns"] + x + 1]):
+                q, tap = reach[a, 0] + reach[b, 0], reach[a, 1] + reach[b, 1]
+                row = edge["first_weight"] + (channel * edge["taps"] + tap) * n
+                for c in range(n):
+                    total[q * channels + group + c] += np.int64(weights[row + c]) * values[cell]
+                macs += n
     return macs
 
 
@@ -92,12 +77,12 @@ def current_of(values, stages, edge, weights, total):
 def read_out(step, stage, s, state, bias, spikes, n_spikes, gain):
     """gain[neuron] = what this step adds to the evidence: spikes of an IF stage, else the current that arrived."""
     v, mark, updated, due, touched, carry, n_carry = state
-    pixel, channel, count = spikes
-    first = stage["first_neuron"]
+    spike_y, spike_x, spike_channel, spike_count = spikes
+    first, width, channels = stage["first_neuron"], stage["width"], stage["channels"]
     if stage["fires"]:
         gain[:] = 0
         for i in range(first, first + n_spikes[s]):
-            gain[pixel[i] * stage["channels"] + channel[i]] += 1
+            gain[(spike_y[i] * width + spike_x[i]) * channels + spike_channel[i]] += 1
     else:
         bring_all_up_to(step, stage, v, bias, updated)
         for i in range(gain.shape[0]):

@@ -116,8 +116,8 @@ class Engine:
         index = self._plan.names.index(layer)
         stage = self._plan.stages[index]
         used = slice(int(stage["first_neuron"]), int(stage["first_neuron"] + self._n_spikes[index]))
-        pixels = int(stage["height"] * stage["width"])
-        return np.sort(self._spikes[1][used] * pixels + self._spikes[0][used])
+        y, x, channel = (column[used] for column in self._spikes[:3])
+        return np.sort((channel * int(stage["height"]) + y) * int(stage["width"]) + x)
 
     def _allocate(self) -> None:
         plan = self._plan
@@ -138,8 +138,17 @@ class Engine:
             np.zeros(pixels, np.int32),  # carry
             self._n_carry,
         )
-        self._plan_arrays = (plan.stages, plan.edges, plan.weights, plan.bias, plan.threshold, plan.per_bias)
-        self._spikes = tuple(np.zeros(neurons, np.int32) for _ in range(3))
+        self._plan_arrays = (
+            plan.stages,
+            plan.edges,
+            plan.weights,
+            plan.bias,
+            plan.threshold,
+            plan.per_bias,
+            plan.reach,
+            plan.reach_start,
+        )
+        self._spikes = tuple(np.zeros(neurons, np.int32) for _ in range(4))  # y, x, channel, count
         self._n_spikes = np.zeros(len(size), np.int64)
         self._synops = np.zeros(len(size) - 1, np.int64)
         self._cells, self._counts = np.zeros((2, int(np.prod(self.network.input_shape))), np.int32)
@@ -232,7 +241,9 @@ class Engine:
         scaled = np.rint(values.astype(np.float64).reshape(-1) * (1 << ends.CURRENT_BITS)).astype(np.int64)
         total = np.zeros(len(self._drive), np.int64)
         plan = self._plan
-        self._synops[0] += ends.current_of(scaled, plan.stages, plan.edges[0], plan.weights, total)
+        self._synops[0] += ends.current_of(
+            scaled, plan.stages, plan.edges[0], plan.weights, plan.reach, plan.reach_start, total
+        )
         rounded = (total + (1 << (ends.CURRENT_BITS - 1))) >> ends.CURRENT_BITS
         if np.abs(rounded).max() > INPUT_LIMIT:
             raise NetworkError("the current into the first layer is too large for int32 sums; scale the image to 0..1")

@@ -19,26 +19,27 @@ from numba import njit
 
 from .plan import MEMBRANE_LIMIT
 
-LONG = 1e9  # steps; a pixel is looked at at least so often
-CEILING = 1.0 - 1e-6  # ceil(x) = int(x + this): may be one too few, which costs a look; never one too many
+LONG = 1 << 30  # steps; a pixel is looked at at least so often
 
 
 @njit(cache=True, nogil=True)
 def run_step(step, plan, state, spikes, n_spikes, synops):
     """One timestep: for each stage, integrate all that arrives, fire, reset. Equations: network.py.
 
-    step: int64, counts from 1 after a reset. plan = (stages, edges, weights, bias, threshold, per_bias); state = (v,
-    mark, updated, due, touched, carry, n_carry); spikes = (pixel, channel, count), from first_neuron of each stage
-    on, n_spikes[stage] of them in use; those of stage 0 are the input. synops[edge] += weights added. Returns how
-    often a potential was clamped.
+    step: int64, counts from 1 after a reset. plan = (stages, edges, weights, bias, threshold, per_bias, reach,
+    reach_start); state = (v, mark, updated, due, touched, carry, n_carry); spikes = (y, x, channel, count), from
+    first_neuron of each stage on, n_spikes[stage] of them in use; those of stage 0 are the input. synops[edge] +=
+    weights added. Returns how often a potential was clamped.
     """
-    stages, edges, weights, bias, threshold, per_bias = plan
+    stages, edges, weights, bias, threshold, per_bias, reach, reach_start = plan
     v, mark, updated, due, touched, carry, n_carry = state
     clamped = 0
     for e in range(edges.shape[0]):
         edge, stage = edges[e], stages[edges[e]["target"]]
         n = _wake(step, stage, e + 1, v, bias, mark, updated, due, touched, carry, n_carry)
-        n, added = _scatter(step, edge, stages, weights, v, bias, mark, updated, touched, n, spikes, n_spikes)
+        n, added = _scatter(
+            step, edge, stages, weights, reach, reach_start, v, bias, mark, updated, touched, n, spikes, n_spikes
+        )
         synops[e] += added
         clamped += _fire(
             step, stage, e + 1, v, bias, threshold, per_bias, updated, due, touched, n, carry, n_carry, spikes, n_spikes
@@ -47,54 +48,40 @@ def run_step(step, plan, state, spikes, n_spikes, synops):
 
 
 @njit(cache=True, nogil=True)
-def _scatter(step, edge, stages, weights, v, bias, mark, updated, touched, n_touched, spikes, n_spikes):
-    """v[q, out] += count * weight[in, tap, out] for each spike (pixel, in, count) and each pixel q its taps reach."""
-    source, stage = stages[edge["source"]], stages[edge["target"]]
-    pixel, channel, count = spikes
+def _scatter(
+    step, edge, stages, weights, reach, reach_start, v, bias, mark, updated, touched, n_touched, spikes, n_spikes
+):
+    """v[q, out] += count * weight[in, tap, out] for each spike (y, x, in, count) and each (pixel q, tap) it reaches.
+
+    What row y and column x reach is found in tables, which know of strides, pads, dilations and pools: reach[i] is
+    (pixel, tap) along one axis, and those of the two axes add up.
+    """
+    source, stage = edge["source"], stages[edge["target"]]
+    spike_y, spike_x, spike_channel, spike_count = spikes
     # What the loops need is taken out of the records first: a store to v could, for all LLVM knows, change them.
-    width_in, in_per_group = source["width"], edge["in_per_group"]
-    pool_y, pool_x, hop_y, hop_x = edge["pool_y"], edge["pool_x"], edge["hop_y"], edge["hop_x"]
-    pooled_y, pooled_x, pad_y, pad_x = edge["pooled_y"], edge["pooled_x"], edge["pad_y"], edge["pad_x"]
-    stride_y, stride_x, gap_y, gap_x = edge["stride_y"], edge["stride_x"], edge["gap_y"], edge["gap_x"]
-    kernel_y, kernel_x, n_out, first_weight = (
-        edge["kernel_y"],
-        edge["kernel_x"],
-        edge["out_per_group"],
-        edge["first_weight"],
-    )
-    height, width, channels = stage["height"], stage["width"], stage["channels"]
-    first_pixel, first_neuron = stage["first_pixel"], stage["first_neuron"]
-    reach_y, reach_x = gap_y * (kernel_y - 1) + 1, gap_x * (kernel_x - 1) + 1
+    rows, columns, taps, first_weight = edge["rows"], edge["columns"], edge["taps"], edge["first_weight"]
+    in_per_group, n_out, biased = edge["in_per_group"], edge["out_per_group"], stage["biased"]
+    channels, first_pixel, first_neuron = stage["channels"], stage["first_pixel"], stage["first_neuron"]
+    first_channel = stage["first_channel"]
     added = 0
-    for i in range(source["first_neuron"], source["first_neuron"] + n_spikes[edge["source"]]):
-        y, x, c_in, times = pixel[i] // width_in, pixel[i] % width_in, np.int64(channel[i]), count[i]
-        group = (c_in // in_per_group) * n_out
-        for py in range(first_window(y, pool_y, hop_y), last_window(y, hop_y, pooled_y) + 1):
-            top = py + pad_y
-            for px in range(first_window(x, pool_x, hop_x), last_window(x, hop_x, pooled_x) + 1):
-                left = px + pad_x
-                ox_first, ox_last = first_window(left, reach_x, stride_x), last_window(left, stride_x, width)
-                for oy in range(first_window(top, reach_y, stride_y), last_window(top, stride_y, height) + 1):
-                    ky = top - oy * stride_y
-                    if gap_y > 1:
-                        if ky % gap_y != 0:
-                            continue
-                        ky //= gap_y
-                    for ox in range(ox_first, ox_last + 1):
-                        kx = left - ox * stride_x
-                        if gap_x > 1:
-                            if kx % gap_x != 0:
-                                continue
-                            kx //= gap_x
-                        q = oy * width + ox
-                        if mark[first_pixel + q] != step:
-                            mark[first_pixel + q] = step
-                            touched[n_touched] = q
-                            n_touched += 1
-                            bring_up_to(step - 1, q, stage, v, bias, updated)
-                        row = first_weight + ((c_in * kernel_y + ky) * kernel_x + kx) * n_out
-                        _add(v, first_neuron + q * channels + group, weights, row, n_out, times)
-                        added += n_out * times
+    for i in range(stages[source]["first_neuron"], stages[source]["first_neuron"] + n_spikes[source]):
+        c_in, times = np.int64(spike_channel[i]), spike_count[i]
+        group = c_in // in_per_group * n_out if n_out < channels else 0
+        first_row, last_row = reach_start[rows + spike_y[i]], reach_start[rows + spike_y[i] + 1]
+        first_column, last_column = reach_start[columns + spike_x[i]], reach_start[columns + spike_x[i] + 1]
+        for a in range(first_row, last_row):
+            for b in range(first_column, last_column):
+                q, tap = reach[a, 0] + reach[b, 0], reach[a, 1] + reach[b, 1]
+                start = first_neuron + q * channels
+                if mark[first_pixel + q] != step:
+                    mark[first_pixel + q] = step
+                    touched[n_touched] = q
+                    n_touched += 1
+                    silent = step - 1 - updated[first_pixel + q]
+                    if biased and silent > 0:
+                        add_silent_steps(v, start, bias, first_channel, channels, silent)
+                _add(v, start + group, weights, first_weight + (c_in * taps + tap) * n_out, n_out, times)
+        added += (last_row - first_row) * (last_column - first_column) * n_out * times
     return n_touched, added
 
 
@@ -115,58 +102,72 @@ def _fire(
     step, stage, s, v, bias, threshold, per_bias, updated, due, touched, n_touched, carry, n_carry, spikes, n_spikes
 ):
     """v += bias; where v >= threshold: spike, then v -= threshold or v = 0. Only pixels on the list are looked at."""
-    pixel, channel, count = spikes
-    fires, to_zero, rises = stage["fires"], stage["reset_to_zero"], stage["rises"]
-    first_pixel, first_neuron, width = stage["first_pixel"], stage["first_neuron"], stage["channels"]
-    channels, first = np.uint64(width), np.uint64(stage["first_channel"])
+    spike_y, spike_x, spike_channel, spike_count = spikes
+    fires, to_zero, rises, width = stage["fires"], stage["reset_to_zero"], stage["rises"], stage["width"]
+    first_pixel, first_neuron, n_channels = stage["first_pixel"], stage["first_neuron"], stage["channels"]
+    channels, first = np.uint64(n_channels), np.uint64(stage["first_channel"])
     n, n_again, clamped = first_neuron, 0, 0
     for i in range(n_touched):
         q = np.int64(touched[i])
         updated[first_pixel + q] = step
-        base = np.uint64(first_neuron + q * width)
-        above = 0
+        base = np.uint64(first_neuron + q * n_channels)
+        above = beyond = False
         for c in range(channels):
-            potential = v[base + c] + bias[first + c]
-            bounded = min(max(potential, -MEMBRANE_LIMIT), MEMBRANE_LIMIT)
-            clamped += potential != bounded
-            above += bounded >= threshold[first + c]
-            v[base + c] = bounded
-        if above > 0 and fires:
+            v[base + c] += bias[first + c]
+            above |= v[base + c] >= threshold[first + c]
+            beyond |= (v[base + c] > MEMBRANE_LIMIT) | (v[base + c] < -MEMBRANE_LIMIT)
+        if beyond:
+            clamped += _clamp(v, base, channels)
+        if above and fires:
             again = False
+            y, x = q // width, q % width
             for c in range(channels):
-                if v[base + c] >= threshold[first + c]:
-                    pixel[n], channel[n], count[n] = q, c, 1
+                over = v[base + c] - threshold[first + c]
+                if over >= 0:
+                    spike_y[n], spike_x[n], spike_channel[n], spike_count[n] = y, x, c, 1
                     n += 1
-                    v[base + c] = 0 if to_zero else v[base + c] - threshold[first + c]
-                    again |= v[base + c] >= threshold[first + c]
+                    left = 0 if to_zero else over
+                    again |= left >= threshold[first + c]
+                    v[base + c] = left
             if again:
                 carry[first_pixel + n_again] = q
                 n_again += 1
         if rises:
-            due[first_pixel + q] = step + _steps_to_threshold(width, first, v, per_bias, threshold, base)
+            due[first_pixel + q] = step + _steps_to_threshold(channels, first, v, per_bias, threshold, base)
     n_spikes[s] = n - first_neuron
     n_carry[s] = n_again
     return clamped
 
 
 @njit(cache=True, nogil=True)
+def _clamp(v, base, channels):
+    """v <- min(max(v, -limit), limit); returns how many that changed."""
+    clamped = 0
+    for c in range(channels):
+        bounded = min(max(v[base + c], -MEMBRANE_LIMIT), MEMBRANE_LIMIT)
+        clamped += bounded != v[base + c]
+        v[base + c] = bounded
+    return clamped
+
+
+@njit(cache=True, nogil=True)
 def _wake(step, stage, s, v, bias, mark, updated, due, touched, carry, n_carry):
     """Put on the list of this step: the pixels carried over, and those whose biases fall due."""
+    first_pixel, pixels, rises = stage["first_pixel"], stage["height"] * stage["width"], stage["rises"]
     n = 0
     for i in range(n_carry[s]):
-        q = carry[stage["first_pixel"] + i]
-        mark[stage["first_pixel"] + q] = step
+        q = carry[first_pixel + i]
+        mark[first_pixel + q] = step
         touched[n] = q
         n += 1
-        bring_up_to(step - 1, np.int64(q), stage, v, bias, updated)
-    if stage["rises"]:
-        for q in range(stage["height"] * stage["width"]):
-            p = stage["first_pixel"] + q
-            if due[p] <= step and mark[p] != step:
-                mark[p] = step
+    if rises:
+        for q in range(pixels):
+            if due[first_pixel + q] <= step and mark[first_pixel + q] != step:
+                mark[first_pixel + q] = step
                 touched[n] = q
                 n += 1
-                bring_up_to(step - 1, q, stage, v, bias, updated)
+    for i in range(n):
+        bring_up_to(step - 1, np.int64(touched[i]), stage, v, bias, updated)
     return n
 
 
@@ -174,7 +175,7 @@ def _wake(step, stage, s, v, bias, mark, updated, due, touched, carry, n_carry):
 def start_stage(step, stage, s, v, threshold, per_bias, v_init, mark, updated, due, n_carry):
     """Every neuron of a stage at v_init, as if `step` had just been done."""
     channels, first = stage["channels"], stage["first_channel"]
-    soonest = _steps_to_threshold(channels, np.uint64(first), v_init, per_bias, threshold, np.uint64(first))
+    soonest = _steps_to_threshold(np.uint64(channels), np.uint64(first), v_init, per_bias, threshold, np.uint64(first))
     for q in range(stage["height"] * stage["width"]):
         base = stage["first_neuron"] + q * channels
         for c in range(channels):
@@ -195,44 +196,35 @@ def bring_all_up_to(step, stage, v, bias, updated):
 @njit(cache=True, nogil=True, inline="always")
 def bring_up_to(step, q, stage, v, bias, updated):
     """v <- max(-limit, v + bias * silent steps): what as many steps without input would have done one by one."""
-    p = stage["first_pixel"] + q
-    silent = step - updated[p]
-    if silent <= 0:
-        return
-    updated[p] = step
-    if stage["biased"]:
-        base = stage["first_neuron"] + q * stage["channels"]
-        for c in range(stage["channels"]):
-            potential = v[base + c] + np.int64(bias[stage["first_channel"] + c]) * silent
-            v[base + c] = min(max(potential, -MEMBRANE_LIMIT), MEMBRANE_LIMIT)
+    silent = step - updated[stage["first_pixel"] + q]
+    if silent > 0:
+        updated[stage["first_pixel"] + q] = step
+        if stage["biased"]:
+            start = stage["first_neuron"] + q * stage["channels"]
+            add_silent_steps(v, start, bias, stage["first_channel"], stage["channels"], silent)
+
+
+@njit(cache=True, nogil=True)
+def add_silent_steps(v, start, bias, first, channels, silent):
+    """v <- min(max(v + silent * bias, -limit), limit) for the channels of one pixel; `start` is its first neuron."""
+    base, row = np.uint64(start), np.uint64(first)
+    for c in range(np.uint64(channels)):
+        potential = v[base + c] + np.int64(bias[row + c]) * silent
+        v[base + c] = min(max(potential, -MEMBRANE_LIMIT), MEMBRANE_LIMIT)
 
 
 @njit(cache=True, nogil=True)
 def _steps_to_threshold(channels, first, v, per_bias, threshold, base):
     """Fewest steps of bias alone that bring a neuron of one pixel to its threshold: 1 to LONG, never too many.
 
-    ceil(missing / bias) by a multiplication: an integer division for every neuron would cost more than the whole step.
-    per_bias is 1 / bias where the bias is above 0, and huge elsewhere; missing is above 0 but for neurons on `carry`.
+    ceil(missing / bias) by a multiplication in float32: an integer division for every neuron would cost more than the
+    whole step. The two factors are larger than float32's rounding, so the result may be one too few (which costs a
+    look) but not one too many. per_bias is 1 / bias where the bias is above 0, and huge elsewhere; missing is above 0
+    but for neurons on `carry`.
     """
     soonest = np.int32(LONG)
-    for c in range(np.uint64(channels)):
-        steps = np.float64(threshold[first + c] - v[base + c]) * per_bias[first + c] + CEILING
-        soonest = min(soonest, np.int32(min(steps, LONG)))
+    for c in range(channels):
+        missing = np.float32(threshold[first + c] - v[base + c])
+        steps = missing * per_bias[first + c] * np.float32(1 - 1e-6) + np.float32(0.999)
+        soonest = min(soonest, np.int32(min(steps, np.float32(LONG))))
     return max(np.int64(soonest), 1)
-
-
-@njit(cache=True, nogil=True)
-def first_window(position, window, stride):
-    """First window of `stride` that covers a position: windows start at 0, stride, 2 * stride, ..."""
-    first = position - window + 1
-    if stride > 1:
-        first = (first + stride - 1) // stride
-    return max(np.int64(0), first)
-
-
-@njit(cache=True, nogil=True)
-def last_window(position, stride, n):
-    """Last of n such windows that covers a position."""
-    if stride > 1:
-        position //= stride
-    return min(n - 1, position)

@@ -39,13 +39,17 @@ STAGE_DTYPE = np.dtype(
     ]
 )
 EDGE_DTYPE = np.dtype(
-    [(name, "i8") for name in ("source", "target", "first_weight", "in_per_group", "out_per_group")]
-    + [
-        (f"{what}_{axis}", "i8")
-        for what in ("pool", "hop", "pooled", "kernel", "stride", "pad", "gap")
-        for axis in "yx"
+    [
+        ("source", "i8"),
+        ("target", "i8"),
+        ("first_weight", "i8"),  # where its weights begin
+        ("taps", "i8"),  # kernel height * width
+        ("in_per_group", "i8"),
+        ("out_per_group", "i8"),
+        ("rows", "i8"),  # reach_start[rows + y] is where the reach of source row y begins
+        ("columns", "i8"),  # likewise of source column x
     ]
-)  # pool: its window; hop: its stride; pooled: size of its output; gap: dilation
+)
 
 
 @dataclass(frozen=True)
@@ -58,10 +62,14 @@ class Plan:
     bias: np.ndarray  # int32 per channel of all stages, in units per timestep
     threshold: np.ndarray  # int32 likewise
     v_init: np.ndarray  # int32 likewise; below the threshold
-    per_bias: np.ndarray  # float64 likewise: 1 / bias where it is above 0, else a huge number
+    per_bias: np.ndarray  # float32 likewise: 1 / bias where it is above 0, else a huge number
     units: np.ndarray  # float64[stage]: what 1 means, in the units of the network
     rounding: np.ndarray  # float64[stage]: largest rounding error of a weight, relative to the largest weight
     max_count: int  # the most events of one cell in one step that cannot overflow
+    reach: (
+        np.ndarray
+    )  # int64 (n, 2): the pixels and kernel taps that a spike reaches along one axis, see kernels._scatter
+    reach_start: np.ndarray  # int64: where they begin for each row and column of each edge's source
     names: tuple[str, ...]  # name of each stage: its weight layer's
     macs: np.ndarray  # int64[edge]: multiply-accumulates of the same layer in the CNN, borders counted exactly
 
@@ -79,11 +87,20 @@ class _Stage:
     groups: int = 1
     pool: tuple[int, int] = (1, 1)
     hop: tuple[int, int] = (1, 1)
-    pooled: tuple[int, int] = (1, 1)  # (height, width) of the input after the pool
+    before: tuple[int, int] = (1, 1)  # (height, width) of the input
+    pooled: tuple[int, int] = (1, 1)  # ... after the pool
     behind: SumPool2d | None = None  # a pool between the weights and the neurons
     neuron: IF | None = None
     shape: tuple[int, int, int] = (0, 0, 0)  # (channels, height, width) of the output
     macs: int = 0
+
+
+class _Reach:
+    """What becomes Plan.reach, as it is collected."""
+
+    def __init__(self) -> None:
+        self.pairs: list[tuple[int, int]] = []
+        self.start: list[int] = []
 
 
 def make_plan(network: Network, bias_scale: float = 1.0) -> Plan:
@@ -98,7 +115,7 @@ def make_plan(network: Network, bias_scale: float = 1.0) -> Plan:
     zeros = np.zeros(channels)
     weights, constants, units, rounding = [], [(zeros, zeros, zeros)], [1.0], [0.0]
     stages[0]["height"], stages[0]["width"], stages[0]["channels"] = height, width, channels
-    max_count, first_weight = 1, 0
+    max_count, first_weight, reach = 1, 0, _Reach()
     for index, draft in enumerate(drafts):
         unit = _unit(draft)
         rounded = np.rint(draft.weight / unit)
@@ -107,7 +124,7 @@ def make_plan(network: Network, bias_scale: float = 1.0) -> Plan:
         if widest > INPUT_LIMIT:
             raise NetworkError(f"layer {draft.name!r} has too wide a fan-in for int32 sums ({widest:.3g} units)")
         max_count = int(INPUT_LIMIT // widest) if index == 0 else max_count
-        _fill_edge(edges[index], index, draft, kernel, first_weight)
+        _fill_edge(edges[index], index, draft, kernel, first_weight, reach)
         constants.append(_integer_constants(draft, unit, bias_scale))
         _fill_stage(stages, index + 1, draft, constants[-1][0])
         rows = _rows_per_input_channel(kernel, draft.groups)
@@ -116,7 +133,7 @@ def make_plan(network: Network, bias_scale: float = 1.0) -> Plan:
         units.append(unit)
         rounding.append(float(np.abs(rounded * unit - draft.weight).max() / max(np.abs(draft.weight).max(), 1e-300)))
     bias, threshold, v_init = (np.concatenate(column).astype(np.int32) for column in zip(*constants, strict=True))
-    per_bias = np.where(bias > 0, 1.0 / np.maximum(bias, 1), 1e9)
+    per_bias = np.where(bias > 0, 1.0 / np.maximum(bias, 1), 1e9).astype(np.float32)
     return Plan(
         stages=stages,
         edges=edges,
@@ -128,6 +145,8 @@ def make_plan(network: Network, bias_scale: float = 1.0) -> Plan:
         units=np.array(units),
         rounding=np.array(rounding),
         max_count=max_count,
+        reach=np.array(reach.pairs, np.int64).reshape(-1, 2),
+        reach_start=np.array(reach.start, np.int64),
         names=("input", *(draft.name for draft in drafts)),
         macs=np.array([draft.macs for draft in drafts], np.int64),
     )
@@ -180,7 +199,8 @@ def _start_stage(layer: Conv2d | Linear, pools: list[SumPool2d], shapes: dict[st
     if isinstance(layer, Linear):
         weight = weight.reshape(len(weight), channels, height, width)
     bias = np.zeros(len(weight)) if layer.bias is None else layer.bias.astype(np.float64)
-    stage = _Stage(layer.name, weight, bias, pooled=(height, width), shape=shapes[layer.name])
+    before = shapes[pools[0].inputs[0]][1:] if pools else (height, width)
+    stage = _Stage(layer.name, weight, bias, before=before, pooled=(height, width), shape=shapes[layer.name])
     if isinstance(layer, Conv2d):
         stage.stride, stage.padding, stage.dilation, stage.groups = (
             layer.stride,
@@ -269,19 +289,24 @@ def _fill_stage(stages: np.ndarray, index: int, draft: _Stage, bias: np.ndarray)
     stage["rises"] = bool((bias > 0).any())
 
 
-def _fill_edge(edge: np.void, index: int, draft: _Stage, kernel: np.ndarray, first_weight: int) -> None:
-    edge["source"], edge["target"], edge["first_weight"] = index, index + 1, first_weight
+def _fill_edge(
+    edge: np.void, index: int, draft: _Stage, kernel: np.ndarray, first_weight: int, reach: "_Reach"
+) -> None:
+    height, width = kernel.shape[2:]
+    edge["source"], edge["target"], edge["first_weight"], edge["taps"] = index, index + 1, first_weight, height * width
     edge["in_per_group"], edge["out_per_group"] = draft.weight.shape[1], len(draft.weight) // draft.groups
     stride, gap = draft.stride, draft.dilation
     if draft.behind is not None:
         stride, gap = (stride[0] * draft.behind.stride[0], stride[1] * draft.behind.stride[1]), (1, 1)
-    for what, pair in (
-        ("pool", draft.pool),
-        ("hop", draft.hop),
-        ("pooled", draft.pooled),
-        ("kernel", kernel.shape[2:]),
-        ("stride", stride),
-        ("pad", draft.padding),
-        ("gap", gap),
-    ):
-        edge[f"{what}_y"], edge[f"{what}_x"] = pair
+    for axis, (name, pixel_step, tap_step) in enumerate((("rows", draft.shape[2], width), ("columns", 1, 1))):
+        edge[name] = len(reach.start)
+        for position in range(draft.before[axis]):
+            reach.start.append(len(reach.pairs))
+            for pooled in range(draft.pooled[axis]):
+                if not 0 <= position - pooled * draft.hop[axis] < draft.pool[axis]:
+                    continue
+                for target in range(draft.shape[1 + axis]):
+                    tap, rest = divmod(pooled + draft.padding[axis] - target * stride[axis], gap[axis])
+                    if rest == 0 and 0 <= tap < kernel.shape[2 + axis]:
+                        reach.pairs.append((target * pixel_step, tap * tap_step))
+        reach.start.append(len(reach.pairs))
