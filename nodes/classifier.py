@@ -18,8 +18,8 @@ from .node import Node, Row
 class ClassifierConfig:
     network: Annotated[str, Field(min_length=1, description="a network file (.npz), made by `dvs convert`")]
     any_timestep: Annotated[
-        bool, Field(description="true: run slices of another length than the network was trained for")
-    ] = False
+        bool, Field(description="false: refuse slices of another length than the network was trained for")
+    ] = True
 
 
 class Classifier(Node):
@@ -69,19 +69,25 @@ class Classifier(Node):
             ("MACs of the CNN", f"{per_pass:,}  =  " + "  ".join(f"{name} {count:,}" for name, count in macs.items())),
             ("SynOps a slice / MACs", f"{per_slice / per_pass:.4f}"),
         ]
+        trained, given = self._engine.network.timestep_us, self._engine.timestep_us
+        if trained is not None and given != trained:
+            effect = "longer slices cost accuracy" if given is not None and given > trained else "and costs more SynOps"
+            rows.append(
+                ("other slices", f"the network was trained on {trained} µs, ran on {given} µs: biases scaled; {effect}")
+            )
         if self._engine.clamped:
             rows.append(("clamped", f"{self._engine.clamped:,} potentials met the integer range; scores may be off"))
         return rows
 
     def _fit_timestep(self, stream: StreamInfo) -> None:
-        """Biases are currents per timestep: a network runs other slices only where the config says that it may."""
+        """Biases are currents per timestep and scale with it; the summary says so. Or refused, if so configured."""
         wanted, given = self._engine.network.timestep_us, stream.timestep_us
         if given == self._engine.timestep_us:
             return
         if wanted is not None and given != wanted and not self.config.any_timestep:
             raise NetworkError(
                 f"the network {self.config.network} was trained on slices of {wanted} µs, {stream.name} comes in "
-                f"slices of {given} µs; set window_us of the binner to {wanted}, or `any_timestep: true` here"
+                f"slices of {given} µs; set window_us of the binner to {wanted}, or leave out `any_timestep: false`"
             )
         self._synops = self._all_synops()
         self._start(self._engine.network, given)

@@ -142,7 +142,7 @@ def from_frames(frames: Sequence[bytes], stream: StreamInfo | None = None) -> Me
         raise MessageError(f"kind {header.kind!r} from {header.source!r} is unknown; known are {', '.join(ABOUT)}")
     try:
         about = _ABOUT_DECODERS[header.kind].decode(header.about)
-    except msgspec.MsgspecError as error:
+    except _UNDECODABLE as error:
         raise MessageError(f"{header.kind} from {header.source!r}: {error}") from None
     try:
         unpacked = _unpack(header.kind, about, payload, stream)

@@ -103,12 +103,14 @@ def test_a_network_for_another_sensor_is_refused(sample_folder):
         run(classifier(sample_folder), other)
 
 
-def test_slices_of_another_length_are_refused_unless_allowed(sample_folder):
+def test_slices_of_another_length_run_and_are_told_unless_the_config_refuses_them(sample_folder):
     other = StreamInfo("slow", SensorSize(SIDE, SIDE), timestep_us=10_000)
     with pytest.raises(NetworkError, match="set window_us of the binner to 5000"):
-        run(classifier(sample_folder), other)
-    out = run(classifier(sample_folder, any_timestep=True), INFO, some_slice(), other, some_slice(0, 10_000))
+        run(classifier(sample_folder, any_timestep=False), other)
+    node = classifier(sample_folder)
+    out = run(node, INFO, some_slice(), other, some_slice(0, 10_000))
     assert sum(isinstance(d, Classification) for d in out) == 2
+    assert "trained on 5000 µs, ran on 10000 µs" in dict(node.report())["other slices"]
 
 
 def test_the_classifier_reports_operations_beside_those_of_the_cnn(sample_folder):
