@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from .errors import RecordingError
+from .files import open_regular
 
 IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 MAX_BYTES = 4 << 30  # a header that promises more is refused before anything is allocated
@@ -19,13 +20,11 @@ MAX_BYTES = 4 << 30  # a header that promises more is refused before anything is
 def read_idx(path: str | Path) -> np.ndarray:
     """The array of one IDX file, in native byte order. Raises RecordingError unless header and length agree."""
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             data = file.read()
         if data[:2] == b"\x1f\x8b":
             with gzip.open(path) as unpacked:
                 data = unpacked.read(MAX_BYTES)
-    except FileNotFoundError:
-        raise RecordingError(f"there is no file {path}", path) from None
     except (OSError, EOFError) as error:
         raise RecordingError(f"{path} cannot be read: {error}", path) from error
     if len(data) < 4 or data[:2] != b"\0\0" or data[2] not in IDX_TYPES or not 1 <= data[3] <= 4:

@@ -453,3 +453,15 @@ def slide(image, left, top, outside, frames):
         low = at(v, u) + fx * (at(v, u - 1) - at(v, u))
         high = at(v - 1, u) + fx * (at(v - 1, u - 1) - at(v - 1, u))
         frames[k, y, x] = low + fy * (high - low)
+
+
+def undo_png_filters(lines, step):
+    """The bytes of a picture, from lines that begin with the number of their filter (PNG specification, part 9)."""
+    width = lines.shape[1] - 1
+    out = np.zeros((len(lines) + 1, width + step), int)  # a border of zeros above and to the left
+    for y, line in enumerate(lines.tolist(), 1):
+        for x in range(step, width + step):
+            left, up, corner = int(out[y, x - step]), int(out[y - 1, x]), int(out[y - 1, x - step])
+            nearest = min((left, up, corner), key=lambda v, g=left + up - corner: abs(g - v))
+            out[y, x] = (line[x - step + 1] + (0, left, up, (left + up) // 2, nearest)[line[0]]) % 256
+    return out[1:, step:]

@@ -50,7 +50,7 @@ class _Rows:
             raise ValueError(f"has shape {self.shape} and dtype {self.dtype}, want one event a row")
         self._file = file
         self._row = self.dtype.itemsize * (4 if len(self.shape) == 2 else 1)
-        self._left = self.shape[0] if self.shape else 1
+        self._left = self.shape[0] if self.shape else 0
 
     def read(self, count: int) -> np.ndarray:
         """The next rows, at most `count`; none at the end. EOFError carries the last whole rows if the file ends
@@ -120,6 +120,8 @@ class NumpyFile(Source):
                 yield {"": _Rows(file)}, {}, file
                 return
             archive = stack.enter_context(zipfile.ZipFile(file))
+            if "network.json" in archive.namelist():
+                raise ValueError("is a spiking network (`network:` of a classifier), not a recording")
             names = {name.removesuffix(".npy"): name for name in archive.namelist() if name.endswith(".npy")}
             columns = {}
             if "events" in names:
@@ -135,8 +137,10 @@ class NumpyFile(Source):
             yield columns, _extras(archive, names), file
 
     def _check(self, columns: dict[str, _Rows], unit: str | None) -> None:
-        lengths = {rows.shape[0] if rows.shape else -1 for rows in columns.values()}
-        if len(lengths) != 1 or min(lengths) < 0:
+        if not all(rows.shape for rows in columns.values()):
+            raise ValueError("holds a single value, want one event a row")
+        lengths = {rows.shape[0] for rows in columns.values()}
+        if len(lengths) != 1:
             raise ValueError(f"has columns of different lengths: {sorted(lengths)}")
         if unit is not None and unit not in _UNITS_US:
             raise ValueError(f"has the time unit {unit!r}, want one of {', '.join(_UNITS_US)}")

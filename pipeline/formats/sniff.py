@@ -1,11 +1,11 @@
 """Know a file by its first bytes, and name those kinds of file that hold no events that we read."""
 
-import stat
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import RecordingError
+from ..files import open_regular
 
 START = 4096  # so many first bytes are looked at
 _FEWEST = 10  # records below which chance makes any file plausible
@@ -42,15 +42,7 @@ _OTHERS = (  # (at, mark, what it is)
 
 def first_bytes(path: Path) -> bytes:
     """The beginning of a file, or a RecordingError that says why there is none."""
-    try:
-        mode = path.stat().st_mode
-    except FileNotFoundError:
-        raise RecordingError(f"{path}: there is no such file", path) from None
-    if stat.S_ISDIR(mode):
-        raise RecordingError(f"{path}: is a folder, want a file", path)
-    if not stat.S_ISREG(mode):  # a pipe would block for ever
-        raise RecordingError(f"{path}: is a pipe or a device, want a file", path)
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         start = file.read(START)
     if not start:
         raise RecordingError(f"{path}: the file is empty", path, 0)
@@ -62,10 +54,20 @@ def what_else(start: bytes) -> str:
     for at, mark, what in _OTHERS:
         if start[at : at + len(mark)] == mark:
             return what
-    text = start[:512]
-    if not any(byte < 9 or 13 < byte < 32 for byte in text):
+    if _is_text(start[:512]):
         return "looks like text (CSV?), not supported yet"
-    return f"is not a recording of a known kind (it begins with {text[:8].hex(' ')})"
+    return f"is not a recording of a known kind (it begins with {start[:8].hex(' ')})"
+
+
+def _is_text(start: bytes) -> bool:
+    """In UTF-8, but for a character cut at the end."""
+    try:
+        text = start.decode()
+    except UnicodeDecodeError as error:
+        if error.start < len(start) - 3:
+            return False
+        text = start[: error.start].decode()
+    return bool(text) and all(mark.isprintable() or mark in "\t\r\n\ufeff" for mark in text)
 
 
 def is_aedat4(path: Path, start: bytes) -> bool:

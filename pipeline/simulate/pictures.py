@@ -8,8 +8,10 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+from numba import njit
 
 from ..errors import RecordingError
+from ..files import open_regular
 from ..idx import read_images
 
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -20,11 +22,8 @@ _MOST_PIXELS = 1 << 24
 def read_picture(path: str | Path, index: int = 0) -> np.ndarray:
     """float32 (height, width) or (height, width, 3), 0..255. `index` chooses from an IDX or a stacked .npy file."""
     path = Path(path)
-    try:
-        with open(path, "rb") as file:
-            start = file.read(8)
-    except OSError as error:
-        raise RecordingError(f"{path}: cannot be opened: {error.strerror or error}", path) from error
+    with open_regular(path) as file:
+        start = file.read(8)
     if start == _PNG:
         return _png(path)
     if start[:6] == b"\x93NUMPY":
@@ -92,16 +91,35 @@ def _decode_png(data: bytes) -> np.ndarray:
 
 
 def _unfilter(lines: np.ndarray, step: int) -> np.ndarray:
-    """Undo PNG's prediction, line by line: none, left, up, average, Paeth."""
-    height, width = len(lines), lines.shape[1] - 1
-    out = np.zeros((height + 1, width + step), np.int64)  # a border of zeros above and to the left
-    for y, line in enumerate(lines.astype(np.int64), 1):
-        kind = int(line[0])
-        if kind > 4:
-            raise ValueError(f"line {y - 1} has filter {kind}; want 0 to 4")
-        for x in range(step, width + step):
-            left, up, corner = int(out[y, x - step]), int(out[y - 1, x]), int(out[y - 1, x - step])
-            guess = left + up - corner
-            nearest = min((abs(guess - left), 0, left), (abs(guess - up), 1, up), (abs(guess - corner), 2, corner))[2]
-            out[y, x] = (line[x - step + 1] + (0, left, up, (left + up) // 2, nearest)[kind]) & 255
-    return out[1:, step:].astype(np.uint8)
+    """Undo PNG's prediction of each byte from its neighbours; `step` bytes are a pixel."""
+    strange = np.flatnonzero(lines[:, 0] > 4)
+    if len(strange):
+        raise ValueError(f"line {strange[0]} has filter {lines[strange[0], 0]}; want 0 to 4")
+    out = np.zeros((len(lines) + 1, lines.shape[1] - 1 + step), np.uint8)  # a border of zeros above and to the left
+    undo_filters(lines, step, out)
+    return out[1:, step:]
+
+
+@njit(cache=True, nogil=True)
+def undo_filters(lines, step, out):
+    """out = line + guess (mod 256); guess: 0, left, up, their average, or the nearest of left, up, corner (Paeth)."""
+    for y in range(lines.shape[0]):
+        kind = lines[y, 0]
+        for x in range(step, out.shape[1]):
+            left, up, corner = np.int64(out[y + 1, x - step]), np.int64(out[y, x]), np.int64(out[y, x - step])
+            if kind == 1:
+                guess = left
+            elif kind == 2:
+                guess = up
+            elif kind == 3:
+                guess = (left + up) // 2
+            elif kind == 4:
+                by_left, by_up, by_corner = abs(up - corner), abs(left - corner), abs(left + up - 2 * corner)
+                guess = corner
+                if by_left <= by_up and by_left <= by_corner:
+                    guess = left
+                elif by_up <= by_corner:
+                    guess = up
+            else:
+                guess = 0
+            out[y + 1, x] = (lines[y, x - step + 1] + guess) & 255

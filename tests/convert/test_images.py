@@ -153,7 +153,7 @@ def test_what_is_no_idx_file_is_refused(tmp_path):
     (tmp_path / "cut.gz").write_bytes(gzip.compress(whole)[:-9])
     with pytest.raises(RecordingError, match="cannot be read"):
         read_idx(tmp_path / "cut.gz")
-    with pytest.raises(RecordingError, match="there is no file"):
+    with pytest.raises(RecordingError, match="there is no such file"):
         read_idx(tmp_path / "none")
     with pytest.raises(RecordingError, match="want labels"):
         read_labels(tmp_path / "good")
@@ -216,7 +216,7 @@ def test_calibration_inputs_may_come_from_a_file(trained, capsys, suffix):
         (["evaluate", "NONE.npz", "--images", "t10k-images-idx3-ubyte"], "there is no file NONE.npz"),
         (["evaluate", "train-labels-idx1-ubyte", "--images", "t10k-images-idx3-ubyte"], "neither a network"),
         (["evaluate", "bars.pt", "--images", "t10k-images-idx3-ubyte", "--encoding", "ttfs"], "encoding is 'ttfs'"),
-        (["evaluate", "bars.pt", "--images", "NONE"], "there is no file NONE"),
+        (["evaluate", "bars.pt", "--images", "NONE"], "NONE: there is no such file"),
         (["evaluate", "bars.pt", "--recordings", "."], "was not trained on recordings"),
     ],
 )

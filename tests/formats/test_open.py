@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 import struct
+import zipfile
 
 import numpy as np
 import pytest
@@ -46,6 +47,8 @@ def test_a_file_is_known_by_its_bytes_whatever_its_name(tmp_path, container, com
         (b"\0\0\x08\x03\0\0\0\1", "IDX file of images"),
         (b"t,x,y,p\n0,1,2,1\n", "text"),
         (b"\xde\xad\xbe\xef", "it begins with de ad be ef"),
+        (b"\xff\xff\xff\xff", "it begins with ff ff ff ff"),
+        (b"\x86", "it begins with 86"),
     ],
 )
 def test_a_file_of_another_kind_is_named(tmp_path, start, what):
@@ -67,6 +70,17 @@ def test_what_is_no_file_is_said(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(RecordingError, match="is a pipe or a device"):  # and does not wait for a writer
         open_recording(tmp_path / "pipe")
+
+
+def test_a_network_is_no_recording_and_a_number_is_none(tmp_path):
+    np.savez(tmp_path / "net.npz", **{"000.weight": np.zeros(3)})
+    with zipfile.ZipFile(tmp_path / "net.npz", "a") as archive:
+        archive.writestr("network.json", "{}")
+    with pytest.raises(RecordingError, match="is a spiking network .*, not a recording"):
+        open_recording(tmp_path / "net.npz")
+    np.save(tmp_path / "one.npy", np.float64(3))
+    with pytest.raises(RecordingError, match="holds a single value, want one event a row"):
+        open_recording(tmp_path / "one.npy")
 
 
 def test_a_file_that_vanishes_between_two_readings_is_an_error_of_the_recording(tmp_path):

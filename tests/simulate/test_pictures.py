@@ -1,5 +1,6 @@
 """Pictures before the moving camera: reading them, the saccade and loop scenes, drawn digits."""
 
+import os
 import struct
 import zlib
 
@@ -9,8 +10,10 @@ import pytest
 from dvs_run.pipeline.errors import EventError, RecordingError
 from dvs_run.pipeline.simulate.cifar_loop import LOOP_US, cifar_loop_frames, simulate_cifar_loop
 from dvs_run.pipeline.simulate.digits import draw_digit
-from dvs_run.pipeline.simulate.pictures import read_picture
+from dvs_run.pipeline.simulate.pictures import read_picture, undo_filters
 from dvs_run.pipeline.simulate.saccade import DURATION_US, saccade_frames, simulate_saccade
+
+from .. import naive
 
 
 def png(image, filters=(0,), colour=None, palette=b""):
@@ -42,6 +45,34 @@ def test_a_png_is_read_whatever_its_filters(tmp_path, channels):
     assert np.array_equal(read_picture(tmp_path / "x.png"), wanted)
 
 
+@pytest.mark.parametrize("step", [1, 2, 3, 4])
+def test_filters_are_undone_as_the_specification_says(step):
+    lines = np.random.default_rng(step).integers(0, 256, (40, 1 + 7 * step), np.uint8)
+    lines[:, 0] %= 5
+    out = np.zeros((41, 8 * step), np.uint8)
+    undo_filters(lines, step, out)
+    assert np.array_equal(out[1:, step:], naive.undo_png_filters(lines, step))
+
+
+def test_a_line_with_an_unknown_filter_is_refused(tmp_path):
+    damaged = png(np.zeros((3, 4), np.uint8), filters=(0, 0, 0))
+    body = zlib.compress(b"\0abcd\x07abcd\0abcd")
+    start, stop = damaged.index(b"IDAT") - 4, damaged.index(b"IEND") - 4
+    chunk = struct.pack(">I", len(body)) + b"IDAT" + body + struct.pack(">I", zlib.crc32(b"IDAT" + body))
+    (tmp_path / "x.png").write_bytes(damaged[:start] + chunk + damaged[stop:])
+    with pytest.raises(RecordingError, match="line 1 has filter 7; want 0 to 4"):
+        read_picture(tmp_path / "x.png")
+
+
+@pytest.mark.parametrize("device", ["/dev/zero", "pipe"])
+def test_what_may_never_end_is_no_picture(tmp_path, device):
+    if device == "pipe":
+        device = tmp_path / "pipe"
+        os.mkfifo(device)
+    with pytest.raises(RecordingError, match="is a pipe or a device, want a file"):
+        read_picture(device)
+
+
 def test_a_png_with_a_palette_is_read(tmp_path):
     colours = np.random.default_rng(0).integers(0, 256, (5, 3), np.uint8)
     image = np.random.default_rng(1).integers(0, 5, (6, 7), np.uint8)
@@ -66,7 +97,7 @@ def test_damaged_pictures_are_refused_with_a_sentence(tmp_path):
         (tmp_path / "x.png").write_bytes(whole[:length])
         with pytest.raises(RecordingError, match="x.png"):
             read_picture(tmp_path / "x.png")
-    with pytest.raises(RecordingError, match="cannot be opened: No such file"):
+    with pytest.raises(RecordingError, match="there is no such file"):
         read_picture(tmp_path / "absent.png")
 
 
