@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
@@ -28,10 +27,11 @@ class Classifier(Node):
     Config, accepts, emits, paths = ClassifierConfig, (BinnedSlice, CurrentSlice), Classification, ("network",)
 
     def check(self) -> list[str]:
-        path = Path(self.config.network)
-        if path.is_file():
-            return []
-        return [f"network: there is no network file {path}; make one with `dvs convert`, or correct the path"]
+        try:
+            Network.load(self.config.network)
+        except NetworkError as error:
+            return [f"network: {error}"]
+        return []
 
     def open(self) -> None:
         self._steps = 0

@@ -20,6 +20,7 @@ from .settings import Problem, check_settings, show, suggest
 
 MAX_FILE_BYTES = 1 << 20
 MAX_VALUES = 20_000  # after anchors are expanded
+FROM_COMMAND_LINE = 0  # instead of the line of a key that --set gave
 
 
 class ConfigError(DvsError):
@@ -86,6 +87,8 @@ def check_config(document: Document) -> RunConfig:
     """The checked config of plain values. Raises ConfigError with everything that is wrong."""
     problems: list[Problem] = []
     values = document.values
+    if isinstance(values, dict) and "nodes" not in values and "model" in values:
+        raise ConfigError(document.path, [Problem("", f"is a training config; want `dvs train {document.path}`")])
     plain = _with_absolute_paths(values, document.path.resolve().parent) if isinstance(values, dict) else {}
     settings = check_settings(RunSettings, plain or values, "", problems, ("nodes",))
     if isinstance(values, dict) and "nodes" not in values:
@@ -108,12 +111,16 @@ def read_yaml(path: str | Path) -> Document:
     """Plain values of one YAML file, with the line of every key. Raises ConfigError."""
     path = Path(path)
     try:
+        if path.exists() and not path.is_file():  # opening a pipe would wait for ever
+            what = "a folder" if path.is_dir() else "a pipe or a device"
+            raise ConfigError(path, [Problem("", f"is {what}, want a file; `dvs-run configs/gesture.yaml` is one")])
         with path.open("rb") as file:
             data = file.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
+    except FileNotFoundError:
         near = suggest(path.name, [entry.name for entry in path.parent.glob("*.y*ml")] if path.parent.is_dir() else [])
-        reason = "there is no such file" if isinstance(error, FileNotFoundError) else str(error.strerror)
-        raise ConfigError(path, [Problem("", reason + near)]) from None
+        raise ConfigError(path, [Problem("", f"there is no such file{near}")]) from None
+    except OSError as error:
+        raise ConfigError(path, [Problem("", f"cannot be read: {error.strerror}")]) from None
     if len(data) > MAX_FILE_BYTES:
         raise ConfigError(path, [Problem("", f"more than {MAX_FILE_BYTES} bytes; is it a config?")])
     try:
@@ -131,13 +138,15 @@ def read_yaml(path: str | Path) -> Document:
         mark = error.problem_mark
         line = f"line {mark.line + 1}: " if mark else ""
         raise ConfigError(path, [Problem("", f"{line}{error.problem or error.context}; is it YAML?")]) from None
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
+    except RecursionError:
+        raise ConfigError(path, [Problem("", "nested too deeply to be a config")]) from None
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
         raise ConfigError(path, [Problem("", f"not readable as YAML: {str(error).splitlines()[0]}")]) from None
 
 
 def parse_value(text: str) -> Any:
     """One value as YAML writes it: 2000, fastest, [a, b]; but - and *.aedat4 are text here. Raises ValueError."""
-    if text.strip() == "-" or text.startswith("*"):
+    if text.strip() == "-" or text.strip()[:1] in tuple("*&%@`#!|>"):  # YAML would read them as its own signs
         return text.strip()
     try:
         return yaml.load(text, _Loader)
@@ -165,7 +174,7 @@ def apply_override(document: Document, setting: str) -> list[Problem]:
     if not isinstance(place, dict):
         return [Problem(where, f"{'.'.join(parts[:-1])} holds no keys")]
     place[parts[-1]] = _CommandLinePaths.mark(value)
-    document.lines.pop(".".join(parts), None)
+    document.lines[".".join(parts)] = FROM_COMMAND_LINE
     return []
 
 
@@ -220,7 +229,10 @@ def _place(where: str, lines: dict[str, int]) -> str:
     parent = where
     while parent and parent not in lines:
         parent = parent.rpartition(".")[0]
-    return f"line {lines[parent]}, {where}: " if parent else f"{where}: "
+    if not parent:
+        return f"{where}: "
+    line = lines[parent]
+    return f"--set {where}: " if line == FROM_COMMAND_LINE else f"line {line}, {where}: "
 
 
 class _Loader(yaml.SafeLoader):

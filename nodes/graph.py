@@ -18,7 +18,8 @@ from .settings import Problem, check_settings, show, suggest
 NAME = "letters, digits, _ and -, at most 40, a letter first"
 WhenFull = Literal["wait", "drop_oldest", "latest"]
 Address = Annotated[
-    str | None, Field(pattern=r"^tcp://[^\s:/]+:[0-9]{1,5}$", description="tcp://HOST:PORT")
+    str | None,
+    Field(pattern=r"^tcp://[^\s:/]+:[0-9]{1,5}$", description="tcp://HOST:PORT", examples=["tcp://HOST:PORT"]),
 ]  # IPv6 hosts: by name
 
 

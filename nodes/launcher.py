@@ -34,6 +34,11 @@ def _main(arguments: list[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # an ASCII terminal gets ? for a bar, not a traceback
+    if options.version:
+        from importlib.metadata import version
+
+        print(f"dvs-run {version('dvs-run')}")
+        return DONE
     from ..pipeline.errors import DvsError
     from .config import ConfigError, load_config
 
@@ -67,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="override: --set nodes.binner.window_us=2000")
     add("--node", action="append", default=[], metavar="NAME", help="run only this node (or these: a,b) on this host")
     add("--quiet", action="store_true", help="no summary, no word about the start")
+    add("--version", action="store_true", help="the version, and end")
     add("--make-keys", metavar="FOLDER", help="make the keys with which hosts trust each other, and end")
     return parser
 

@@ -5,6 +5,7 @@ slice that ends there is complete on time, also in silence.
 """
 
 import glob
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,6 +61,8 @@ class RecordingConfig:
     ] = "raise"  # fmt: skip
 
     def __post_init__(self) -> None:
+        if self.sensor is not None:
+            SensorSize(*self.sensor)  # refuses sides that no camera has
         if self.stop_us is not None and self.stop_us <= self.start_us:
             raise RecordingError(f"stop_us is {self.stop_us}, want more than start_us ({self.start_us})")
 
@@ -109,18 +112,20 @@ class Recording(Source):
         paths = [self.config.path] if isinstance(self.config.path, str) else self.config.path
         found: list[Path] = []
         for path in paths:
-            matches = sorted(glob.glob(path)) if glob.has_magic(path) and not Path(path).exists() else [path]
+            matches = sorted(glob.glob(path)) if glob.has_magic(path) and not os.path.exists(path) else [path]
             files = [Path(match) for match in matches if not match.endswith("_labels.csv")]
+            if matches and not files:
+                raise RecordingError(f"{path} holds labels; name the recording that lies beside it", path)
             if not files:
                 raise RecordingError(
                     f"no file matches {path}; correct the pattern (it begins at the config file)", path
                 )
-            missing = next((file for file in files if not file.exists()), None)
+            missing = next((file for file in files if not os.path.exists(file)), None)
             if missing is not None:
                 raise RecordingError(
                     f"there is no recording {missing}; a relative path begins at the config file", missing
                 )
-            folder = next((file for file in files if file.is_dir()), None)
+            folder = next((file for file in files if os.path.isdir(file)), None)
             if folder is not None:
                 text = f"{folder} is a folder; give a pattern, as in {folder.name}/*.aedat4"
                 raise RecordingError(text, folder)

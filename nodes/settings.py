@@ -95,6 +95,8 @@ def suggest(word: str, choices: list[str]) -> str:
 
 def describe(schema: Mapping[str, Any]) -> str:
     """What a JSON schema of one field asks for, in words."""
+    if "examples" in schema:
+        return f"text like {schema['examples'][0]}"
     if "const" in schema:
         return repr(schema["const"])
     if "enum" in schema:
@@ -104,6 +106,8 @@ def describe(schema: Mapping[str, Any]) -> str:
     kind = schema.get("type")
     if kind == "array":
         items = schema.get("items") or {}
+        if schema.get("minItems") and schema.get("minItems") == schema.get("maxItems"):
+            return f"a list of {schema['minItems']} values, each {describe(items)}"
         return f"a list of {describe(items) if items else 'values'}" + _bounds(
             schema, "minItems", "maxItems", "entries"
         )

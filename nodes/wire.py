@@ -335,10 +335,13 @@ def make_keys(folder: Path) -> Path:
 
     if (folder / "dvs-run.key_secret").exists():
         raise WireError(f"{folder} holds keys already; delete them first if no host uses them")
-    folder.mkdir(parents=True, exist_ok=True)
-    zmq.auth.create_certificates(folder, "dvs-run")
     secret = folder / "dvs-run.key_secret"
-    secret.chmod(0o600)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        zmq.auth.create_certificates(folder, "dvs-run")
+        secret.chmod(0o600)
+    except OSError as error:
+        raise WireError(f"no keys could be written to {folder}: {error.strerror}; name a folder of yours") from None
     return secret
 
 

@@ -1,5 +1,7 @@
 """A wrong config is told what is wrong: all of it at once, where, what was found, what is wanted, what was meant."""
 
+import os
+
 import pytest
 import yaml
 
@@ -76,7 +78,7 @@ def test_a_good_config_is_taken(write):
         (changed("path: rec.npz", "path: rec.npz, input: binner"), ["nodes.recording.input: unknown key"]),
         (changed("path: rec.npz", "path: rec.npz, pace: slow"), ["pace: found 'slow' (text), want 'realtime'"]),
         (changed("path: rec.npz", "path: rec.npz, pace: 0"), ["pace: found 0"]),
-        (changed("path: rec.npz", "path: rec.npz, sensor: [1]"), ["sensor: found [1] (a list)", "at least 2 entries"]),
+        (changed("path: rec.npz", "path: rec.npz, sensor: [1]"), ["sensor: found [1] (a list)", "want a list of 2 values, each a whole number"]),
         (changed("path: rec.npz", "path: rec.npz, stop_us: 5, start_us: 9"), ["stop_us is 5, want more"]),
         (changed("  printer:", "  binner:"), ["nodes.binner: given twice, in lines 4 and 6"]),
         (changed("  printer:", "  3d view:"), ["a node is called '3d view'; want letters"]),
@@ -124,14 +126,23 @@ def test_a_bomb_of_anchors_is_refused_at_once(write):
 
 
 def test_deep_nesting_and_size_are_refused(write):
-    assert "not readable as YAML" in faults(write("[" * 4_000))
+    assert "nested too deeply" in faults(write("[" * 4_000))
     assert "is it a config?" in faults(write("#" * (2 << 20)))
 
 
 def test_a_missing_file_is_told_with_what_there_is(write, tmp_path):
     write(GOOD)
     assert "there is no such file; did you mean 'test.yaml'?" in faults(tmp_path / "tst.yaml")
-    assert "Is a directory" in faults(tmp_path)
+
+
+def test_what_is_no_file_is_not_opened(tmp_path):
+    os.mkfifo(tmp_path / "pipe.yaml")
+    assert "is a pipe or a device, want a file" in faults(tmp_path / "pipe.yaml")
+    assert "is a folder, want a file" in faults(tmp_path)
+
+
+def test_a_training_config_is_told_apart(write):
+    assert "is a training config; want `dvs train" in faults(write("data: {kind: images}\nmodel: {layers: []}"))
 
 
 def test_settings_can_be_overridden(write):
@@ -150,6 +161,10 @@ def test_settings_can_be_overridden(write):
         ("nodes.binner.window_us=[", "is not a YAML value"),
         ("nodes.binner.window_us.x=1", "nodes.binner.window_us: found"),
         ("=1", "want PATH=VALUE"),
+        ("nodes.binner.window_us=fast", "--set nodes.binner.window_us: found 'fast' (text)"),
+        ("nodes.binner.listen=foo", "want text like tcp://HOST:PORT"),
+        ("nodes.recording.sensor=[128]", "want a list of 2 values, each a whole number"),
+        ("nodes.recording.sensor=[0, 0]", "sensor width is 0, want 1 to 65535 pixels"),
     ],
 )
 def test_a_wrong_override_is_told(write, override, sentence):
@@ -187,6 +202,7 @@ def test_paths_begin_at_the_config_but_those_of_the_command_line_where_it_is_typ
         ('"5"', "5"),
         ("-", "-"),
         ("*.aedat4", "*.aedat4"),
+        ("@home", "@home"),
     ],
 )
 def test_words_are_read_as_yaml_1_2_reads_them(text, value):
