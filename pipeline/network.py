@@ -134,6 +134,8 @@ class Network:
     @staticmethod
     def load(path: str | Path) -> "Network":
         """Read what `save` wrote. Raises NetworkError for anything else; never executes what a file says."""
+        if Path(path).exists() and not Path(path).is_file() and not Path(path).is_dir():
+            raise NetworkError(f"{path} is a pipe or a device; want one network file (.npz)")
         try:
             with zipfile.ZipFile(path) as archive:
                 if sum(member.file_size for member in archive.infolist()) > MAX_FILE_BYTES:

@@ -10,6 +10,8 @@ from ..errors import NetworkError
 from ..network import Delay
 from ..stream import BinnedSlice
 
+MAX_KEPT_BYTES = 256 << 20  # for the earlier slices; beyond this the slices are absurdly short
+
 
 class DelayLine:
     """Keeps the slices of the longest delay. Raises NetworkError where delays are no multiples of the timestep."""
@@ -24,6 +26,12 @@ class DelayLine:
         self._timestep_us = timestep_us
         self._size = int(np.prod(input_shape))
         slots = max(layer.delays_us) // timestep_us + 1
+        if slots * self._size * 8 > MAX_KEPT_BYTES:
+            raise NetworkError(
+                f"layer {layer.name!r} delays by up to {max(layer.delays_us)} µs, which is {slots - 1:,} slices of "
+                f"{timestep_us} µs to keep, {slots * self._size * 8 >> 20:,} MiB; want at most "
+                f"{MAX_KEPT_BYTES >> 20} MiB: use longer slices"
+            )
         self._kept = np.zeros((slots, 2, self._size), np.int32)  # cells and counts of the last slices
         self._length = np.zeros(slots, np.int64)
         self._start_us = np.zeros(slots, np.int64)

@@ -258,9 +258,11 @@ def _integer_constants(stage: _Stage, unit: float, bias_scale: float) -> tuple[n
     if stage.behind is not None:
         bias *= stage.behind.kernel[0] * stage.behind.kernel[1]
     if np.abs(bias).max() > INPUT_LIMIT // 2:
+        longer = f" in slices {bias_scale:,g} times as long as trained for" if bias_scale > 1 else ""
         raise NetworkError(
             f"layer {stage.name!r} has a bias {np.abs(stage.bias).max():.3g} that dwarfs its weights "
-            f"(largest {np.abs(stage.weight).max():.3g}); was the network normalized?"
+            f"(largest {np.abs(stage.weight).max():.3g}){longer}; "
+            + ("use shorter slices" if longer else "was the network normalized?")
         )
     if stage.neuron is None:
         return bias, np.full(len(bias), MEMBRANE_LIMIT), np.zeros(len(bias))

@@ -107,6 +107,7 @@ def undo_filters(lines, step, out):
         kind = lines[y, 0]
         for x in range(step, out.shape[1]):
             left, up, corner = np.int64(out[y + 1, x - step]), np.int64(out[y, x]), np.int64(out[y, x - step])
+            guess = np.int64(0)
             if kind == 1:
                 guess = left
             elif kind == 2:
@@ -120,6 +121,4 @@ def undo_filters(lines, step, out):
                     guess = left
                 elif by_up <= by_corner:
                     guess = up
-            else:
-                guess = 0
             out[y + 1, x] = (lines[y, x - step + 1] + guess) & 255

@@ -91,6 +91,9 @@ def test_what_a_delay_cannot_do_is_refused():
         Engine(delayed).step(CurrentSlice(0, STEP, np.zeros(SHAPE, np.float32)))
     with pytest.raises(NetworkError, match=r"cell 0 of a slice has index 72; want 0 <= index < 72"):
         Engine(delayed).step(BinnedSlice(0, STEP, np.array([72], np.int32), np.array([1], np.int32)))
+    hours = replace(delayed, layers=(Delay("delay", ("input",), (0, 3_000, 3_600_000_000)), *delayed.layers[1:]))
+    with pytest.raises(NetworkError, match=r"3,600,000 slices of 1000 µs to keep, 1,977 MiB; want at most 256 MiB"):
+        Engine(hours)
     with pytest.raises(NetworkError, match="want rising whole µs"):
         replace(delayed, layers=(Delay("delay", ("input",), (3_000, 0, 4_000)), *delayed.layers[1:]))
     with pytest.raises(NetworkError, match="stands right behind the input"):

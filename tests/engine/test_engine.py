@@ -191,6 +191,11 @@ def test_biases_scale_with_the_timestep_of_the_run():
         assert_equal_after_step(engine, twin, engine.step(piece), twin.step(frame))
 
 
+def test_slices_so_long_that_biases_outgrow_all_weights_are_refused():
+    with pytest.raises(NetworkError, match=r"in slices 1e\+06 times as long as trained for; use shorter slices"):
+        Engine(small_network(np.full(4, 0.05, np.float32)), timestep_us=1_000_000_000)
+
+
 def test_nothing_seen_is_no_decision():
     engine = Engine(small_network())
     decision = engine.step(BinnedSlice(0, 1000, np.zeros(0, np.int32), np.zeros(0, np.int32)))

@@ -1,6 +1,7 @@
 """The description of a network and its file."""
 
 import io
+import os
 import zipfile
 from dataclasses import replace
 
@@ -105,6 +106,9 @@ def test_a_missing_file_a_folder_and_another_npz_are_told_apart(tmp_path):
         Network.load(tmp_path / "none.npz")
     with pytest.raises(NetworkError, match="is a folder"):
         Network.load(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(NetworkError, match="is a pipe or a device"):  # and does not wait for a writer
+        Network.load(tmp_path / "pipe")
     np.savez(tmp_path / "other.npz", a=np.arange(3))
     with pytest.raises(NetworkError, match="is not a network file"):
         Network.load(tmp_path / "other.npz")
