@@ -216,6 +216,10 @@ def _check_edges(specs: dict[str, NodeSpec], problems: list[Problem]) -> None:
     except CycleError as error:
         circle = " -> ".join(reversed(error.args[1]))
         problems.append(Problem("nodes", f"the nodes feed themselves in a circle: {circle}"))
+    for edge in (edge for spec in specs.values() for edge in spec.inputs):
+        for key, address in (("listen", edge.listen), ("reach", None if edge.reach == edge.listen else edge.reach)):
+            if address and not 1 <= int(address.rpartition(":")[2]) <= 65_535:
+                problems.append(Problem(f"nodes.{edge.consumer}.{key}", f"{address}: want a port of 1 to 65535"))
     listening: dict[str, Edge] = {}
     for edge in (edge for spec in specs.values() for edge in spec.inputs if edge.listen):
         other = listening.setdefault(str(edge.listen), edge)

@@ -8,32 +8,26 @@ import argparse
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
+
+from .terminal import OUTPUT_CLOSED, guarded
 
 if TYPE_CHECKING:
     from .config import RunConfig
     from .host import Outcome, StopRequest
 
-DONE, FAILED, WRONG, OUTPUT_CLOSED = 0, 1, 2, 141
+DONE, FAILED, WRONG = 0, 1, 2
+NO_HOST = ("tcp://*:", "tcp://0.0.0.0:")  # where one can listen, but nobody can be found
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry point of `dvs-run`. Returns the exit code."""
-    try:
-        return _main(sys.argv[1:] if arguments is None else arguments)
-    except KeyboardInterrupt:
-        print("dvs-run: interrupted before the start", file=sys.stderr)
-        return 128 + signal.SIGINT
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing more to say to nobody
-        return OUTPUT_CLOSED
+    return guarded("dvs-run", lambda: _main(sys.argv[1:] if arguments is None else arguments))
 
 
 def _main(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # an ASCII terminal gets ? for a bar, not a traceback
     if options.version:
         from importlib.metadata import version
 
@@ -78,8 +72,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _make_keys(folder: str) -> int:
-    from pathlib import Path
-
     from .wire import make_keys
 
     secret = make_keys(Path(folder))
@@ -106,6 +98,10 @@ def _names_here(config: "RunConfig", options: argparse.Namespace) -> list[str]:
             where = f"nodes.{edge.consumer}.listen"
             text = f"is missing; {edge} connects two hosts, want listen: tcp://HOST:PORT of {edge.consumer}"
             problems.append(Problem(where, text))
+        elif edge.producer in asked and edge.consumer not in asked and str(edge.reach).startswith(NO_HOST):
+            where = f"nodes.{edge.consumer}.reach"
+            text = f"is missing; {edge.reach} names no host that {edge.producer} could connect to, want tcp://HOST:PORT"
+            problems.append(Problem(where, text))
         elif edge.consumer in asked and edge.producer not in asked and not _is_safe(config, str(edge.listen)):
             where = f"nodes.{edge.consumer}.listen"
             text = f"{edge.listen} can be reached from other hosts, and the config names no keys; make some with "
@@ -128,6 +124,13 @@ def _check_nodes(config: "RunConfig", names: list[str]) -> None:
     from .settings import Problem
 
     problems = [Problem(f"nodes.{name}", text) for name in names for text in config.graph.nodes[name].make().check()]
+    if config.settings.keys:
+        from .wire import WireError, load_keys
+
+        try:
+            load_keys(Path(config.settings.keys))
+        except WireError as error:
+            problems.append(Problem("keys", str(error)))
     if problems:
         raise ConfigError(config.path, problems)
 

@@ -26,7 +26,7 @@ from .wire import Wire
 def run_in_processes(config: RunConfig, request: StopRequest) -> Outcome:
     """Run every node to its end, each in its own process."""
     outcome, opening = Outcome(), Opening(config.graph.nodes, config.settings.start_timeout_s)
-    folder = Path(tempfile.mkdtemp(prefix="dvs-run-"))  # short: an ipc path has at most 107 bytes
+    folder = _short_folder()
     wire = Wire(threading.Event())
     children: dict[str, subprocess.Popen[bytes]] = {}
     try:
@@ -42,9 +42,8 @@ def run_in_processes(config: RunConfig, request: StopRequest) -> Outcome:
         _listen(news, outcome, opening, children, request)
         outcome.interrupted = bool(request)
     finally:
-        for child in children.values():
-            _end(child)
-        outcome.stuck = [name for name in children if name not in outcome.reports and name not in opening.waiting]
+        killed = [name for name, child in children.items() if not _end(child)]
+        outcome.stuck = [name for name in killed if name not in outcome.reports and name not in opening.waiting]
         wire.close(0)
         shutil.rmtree(folder, ignore_errors=True)
     return outcome
@@ -114,11 +113,22 @@ def _close_stdin(child: "subprocess.Popen[bytes]") -> None:
         child.stdin.close()
 
 
-def _end(child: "subprocess.Popen[bytes]") -> None:
-    """A child that was told to end has a moment for it."""
+def _end(child: "subprocess.Popen[bytes]") -> bool:
+    """A child that was told to end has a moment for it. Returns whether it took it; else it was killed."""
     _close_stdin(child)
     try:
         child.wait(2)
     except subprocess.TimeoutExpired:
         os.kill(child.pid, 9)
         child.wait()
+        return False
+    return True
+
+
+def _short_folder() -> Path:
+    """For the sockets, whose paths have at most 107 bytes."""
+    folder = Path(tempfile.mkdtemp(prefix="dvs-run-"))
+    if len(os.fsencode(folder)) > 80:
+        folder.rmdir()
+        folder = Path(tempfile.mkdtemp(prefix="dvs-run-", dir="/tmp"))
+    return folder

@@ -84,7 +84,7 @@ class Recording(Source):
 
         self._pace = Pace(self.config.pace)
         self._packet_us = self.config.packet_us or DEFAULT_PACKET_US  # when paced
-        self._recordings = self._events = self._faults = 0
+        self._recordings = self._events = self._faults = self._silent = 0
         self._span_us = 0
         self._defects: dict[str, int] = {}
         self._open_recording = open_recording
@@ -103,6 +103,8 @@ class Recording(Source):
             ("recordings", f"{self._recordings:,}, {self._events:,} events in {self._span_us / 1e6:,.3f} s"),
             ("pace", f"{self._pace}{packets}"),
         ]
+        if self._silent and (self.config.start_us or self.config.stop_us):
+            rows.append(("silent", f"{self._silent:,} without an event between start_us and stop_us"))
         if self._defects:
             rows.append(("defects", ", ".join(f"{name} {count:,}" for name, count in self._defects.items())))
         return rows
@@ -152,6 +154,7 @@ class Recording(Source):
     def _paced(self, packets: Iterator[EventPacket]) -> Iterator[EventPacket]:
         first = next((packet for packet in packets if len(packet.events)), None)
         if first is None:
+            self._silent += 1
             return
         begin_us = int(first.events["t"][0])
         self._pace.begin(begin_us)

@@ -62,8 +62,10 @@ class Score(Node):
         right = sum(count for (label, said), count in self._confusion.items() if label == said)
         rows = [
             ("accuracy", f"{_share(right, n)} of labelled recordings"),
-            ("accuracy of decisions", f"{_share(self._right, self._decisions)}; not independent of each other"),
         ]
+        if self._decisions:
+            share = _share(self._right, self._decisions)
+            rows.append(("accuracy of decisions", f"{share}; not independent of each other"))
         if self._unlabelled:
             rows.append(("without labels", f"{self._unlabelled} of {self._recordings} recordings"))
         wrong = Counter({pair: count for pair, count in self._confusion.items() if pair[0] != pair[1]})

@@ -19,6 +19,7 @@ from .graph import NodeSpec
 from .measure import Histogram
 from .messages import KIND_OF, End, Failed, Message, Payload
 from .node import Source, classes
+from .terminal import UNWRITABLE
 
 
 class Stopped(Exception):
@@ -174,6 +175,8 @@ def failure(name: str, error: BaseException) -> Failed:
     """What to tell about a node that raised; a DvsError's sentence needs no traceback."""
     if isinstance(error, DvsError):
         return Failed(name, str(error))
+    if isinstance(error, OSError) and error.errno in UNWRITABLE:
+        return Failed(name, f"cannot write {error.filename or 'its output'}: {error.strerror}; is the disk full?")
     return Failed(name, f"{type(error).__name__}: {error}", "".join(traceback.format_exception(error)))
 
 

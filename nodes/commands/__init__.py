@@ -7,6 +7,8 @@ A verb is a function with typer annotations; its module may be slow to import (t
 import importlib
 import sys
 
+from ..terminal import guarded
+
 VERBS = {  # verb: (where its function is, what it does)
     "info": ("info:info", "what a recording is: container, sensor, events, duration, rate, defects"),
     "simulate": ("simulate:simulate", "make a recording with the simulated camera"),
@@ -19,7 +21,10 @@ VERBS = {  # verb: (where its function is, what it does)
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry point of `dvs`. Returns the exit code."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+    return guarded("dvs", lambda: _main(sys.argv[1:] if arguments is None else arguments))
+
+
+def _main(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print("usage: dvs VERB [OPTIONS]     (dvs VERB --help tells more; `dvs-run CONFIG` runs a pipeline)\n")
         for verb, (_, what) in VERBS.items():

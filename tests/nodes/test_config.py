@@ -78,7 +78,10 @@ def test_a_good_config_is_taken(write):
         (changed("path: rec.npz", "path: rec.npz, input: binner"), ["nodes.recording.input: unknown key"]),
         (changed("path: rec.npz", "path: rec.npz, pace: slow"), ["pace: found 'slow' (text), want 'realtime'"]),
         (changed("path: rec.npz", "path: rec.npz, pace: 0"), ["pace: found 0"]),
-        (changed("path: rec.npz", "path: rec.npz, sensor: [1]"), ["sensor: found [1] (a list)", "want a list of 2 values, each a whole number"]),
+        (
+            changed("path: rec.npz", "path: rec.npz, sensor: [1]"),
+            ["sensor: found [1] (a list)", "want a list of 2 values, each a whole number"],
+        ),
         (changed("path: rec.npz", "path: rec.npz, stop_us: 5, start_us: 9"), ["stop_us is 5, want more"]),
         (changed("  printer:", "  binner:"), ["nodes.binner: given twice, in lines 4 and 6"]),
         (changed("  printer:", "  3d view:"), ["a node is called '3d view'; want letters"]),

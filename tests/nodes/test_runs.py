@@ -189,6 +189,7 @@ def test_a_port_in_use_is_told(plain_config, write, capsys):
             ["--node", "classifier,out"],
             "can be reached from other hosts, and the config names no",
         ),
+        ("tcp://*:5555", ["--node", "recording,binner"], "names no host that binner could connect to"),
         (None, ["--node", "classfier"], "there is no node 'classfier'; did you mean 'classifier'?"),
         (None, ["--set", "nodes.recording.path=missing.npz"], "there is no recording"),
         (None, ["--set", "nodes.classifier.network=missing.npz"], "there is no network file"),

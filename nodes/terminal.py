@@ -1,0 +1,51 @@
+"""The edge between our programs and the terminal: an output that is closed, full or ASCII is no traceback."""
+
+import errno
+import os
+import signal
+import sys
+from collections.abc import Callable
+
+OUTPUT_CLOSED = 141  # as a shell says of a program that SIGPIPE ended
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
+
+
+def guarded(name: str, run: Callable[[], int]) -> int:
+    """The exit code of `run`, or of what went wrong between it and the terminal, in one sentence on stderr."""
+    _open_what_is_closed()
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # an ASCII terminal gets ? for a bar
+    try:
+        code = run()
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
+    except BrokenPipeError:
+        _say_no_more()
+        return OUTPUT_CLOSED
+    except OSError as error:
+        if error.errno not in UNWRITABLE or error.filename is not None:
+            raise
+        _say_no_more()
+        print(f"{name}: the output cannot be written: {error.strerror}", file=sys.stderr)
+        return 1
+
+
+def _open_what_is_closed() -> None:
+    """A program started with a closed stdout would give that number to its first socket."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+    for stream in ("stdout", "stderr"):
+        if getattr(sys, stream) is None:
+            setattr(sys, stream, open(os.devnull, "w"))  # noqa: SIM115  (open as long as the program)
+
+
+def _say_no_more() -> None:
+    """Nothing that is still buffered may fail once more when the interpreter ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
