@@ -15,7 +15,7 @@ from pathlib import Path
 
 def find_place() -> Path | None:
     """Make sure that kernels can be imported. None: Numba's own places will do, else the folder that they go to."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
     places = [Path(__file__).parent / "__pycache__", cache / "numba"]
     if "NUMBA_CACHE_DIR" in os.environ:
         places.insert(0, Path(os.environ["NUMBA_CACHE_DIR"]))
@@ -39,9 +39,9 @@ def find_place() -> Path | None:
 
 def _can_be_written(place: Path) -> bool:
     """Whether files can be made there, or the folder can be made first."""
-    while not place.exists() and place != place.parent:
+    while not os.path.lexists(place) and place != place.parent:
         place = place.parent
-    return place.is_dir() and os.access(place, os.W_OK | os.X_OK)
+    return os.path.isdir(place) and os.access(place, os.W_OK | os.X_OK)
 
 
 def _private_folder() -> Path:

@@ -52,6 +52,8 @@ def test_a_place_can_be_written_if_its_nearest_parent_can(tmp_path):
     (tmp_path / "file").touch()
     assert not kernel_cache._can_be_written(tmp_path / "file")
     assert not kernel_cache._can_be_written(tmp_path / "file" / "b")
+    (tmp_path / "dangling").symlink_to("nowhere")
+    assert not kernel_cache._can_be_written(tmp_path / "dangling")
 
 
 def test_a_kernel_runs_from_there(tmp_path):
