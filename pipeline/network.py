@@ -10,6 +10,7 @@ Meaning of a timestep, for every layer in order (papers.md 0.2; Rueckauer et al.
 Spikes reach the next layer within the same step. A layer without an IF after it only integrates (a membrane readout).
 """
 
+import contextlib
 import io
 import json
 import struct
@@ -108,7 +109,7 @@ class Network:
         return shapes
 
     def save(self, path: str | Path) -> None:
-        """Write one .npz: the same network gives the same bytes."""
+        """Write one .npz: the same network gives the same bytes. Raises NetworkError where it cannot be written."""
         arrays: dict[str, np.ndarray] = {}
         document = {
             "version": FILE_VERSION,
@@ -123,13 +124,18 @@ class Network:
         text = json.dumps(document, indent=1, ensure_ascii=False).encode()
         target = Path(path)
         partial = target.with_name(target.name + ".write")
-        with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
-            _write_member(archive, "network.json", text)
-            for name, array in arrays.items():
-                buffer = io.BytesIO()
-                np.save(buffer, array, allow_pickle=False)
-                _write_member(archive, name + ".npy", buffer.getvalue())
-        partial.replace(target)
+        try:
+            with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
+                _write_member(archive, "network.json", text)
+                for name, array in arrays.items():
+                    buffer = io.BytesIO()
+                    np.save(buffer, array, allow_pickle=False)
+                    _write_member(archive, name + ".npy", buffer.getvalue())
+            partial.replace(target)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                partial.unlink(missing_ok=True)
+            raise NetworkError(f"{target} cannot be written: {error.strerror or error}") from error
 
     @staticmethod
     def load(path: str | Path) -> "Network":

@@ -45,6 +45,10 @@ def convert(
     if readout not in ("membrane", "count"):
         raise ConversionError(f"readout is {readout!r}, want 'membrane' or 'count'")
     cnn, spec, extra = load_checkpoint(model)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DvsError(f"the folder of {out} cannot be made: {error.strerror or error}") from None
     inputs = _calibration(calibration, extra, model)
     conversion = room.convert(
         cnn,
@@ -66,7 +70,6 @@ def convert(
         max_error=max_error or None,
         source=f"{model.name}, sha256 {hashlib.sha256(model.read_bytes()).hexdigest()}",
     )
-    out.parent.mkdir(parents=True, exist_ok=True)
     conversion.network.save(out)
     _print(conversion.report, conversion.network, extra, out)
 

@@ -53,6 +53,8 @@ def evaluate(
     encoder: PoissonEncoder | CurrentEncoder = CurrentEncoder(timesteps)
     if encoding == "poisson":
         encoder = PoissonEncoder(timesteps, rate_per_step=rate_per_step, seed=seed)
+    if out is not None and (out.is_dir() or not out.absolute().parent.is_dir()):
+        raise DvsError(f"{out} cannot be written: want a file in a folder that exists")
     is_cnn = _is_checkpoint(model)
     if images is not None:
         pixels, targets = _images(images, labels, limit)
@@ -207,7 +209,10 @@ def _print(outcome: Outcome, labels: tuple[str, ...], macs: int, out: Path | Non
         )
     _print_confusion(console, outcome.confusion(len(labels)), labels)
     if out is not None:
-        out.write_text(json.dumps(_plain(outcome, labels, macs), indent=1) + "\n")
+        try:
+            out.write_text(json.dumps(_plain(outcome, labels, macs), indent=1) + "\n")
+        except OSError as error:
+            raise DvsError(f"{out} cannot be written: {error.strerror or error}") from None
 
 
 def _print_confusion(console: "Console", matrix: np.ndarray, labels: tuple[str, ...]) -> None:

@@ -226,5 +226,5 @@ def _steps_to_threshold(channels, first, v, per_bias, threshold, base):
     for c in range(channels):
         missing = np.float32(threshold[first + c] - v[base + c])
         steps = missing * per_bias[first + c] * np.float32(1 - 1e-6) + np.float32(0.999)
-        soonest = min(soonest, np.int32(min(steps, np.float32(LONG))))
+        soonest = min(soonest, np.int32(min(max(steps, np.float32(0)), np.float32(LONG))))  # casts only what fits
     return max(np.int64(soonest), 1)

@@ -212,6 +212,8 @@ def test_calibration_inputs_may_come_from_a_file(trained, capsys, suffix):
         (["convert", "bars.pt", "--out", "x.npz", "--readout", "vote"], "readout is 'vote'"),
         (["convert", "bars.pt", "--out", "x.npz", "--calibration", "NONE"], "no calibration file NONE"),
         (["convert", "bars.pt", "--out", "x.npz", "--calibration", "bars.pt"], "want one, the inputs|cannot be read"),
+        (["convert", "bars.pt", "--out", "bars.pt/x.npz"], "the folder of bars.pt/x.npz cannot be made"),
+        (["evaluate", "bars.pt", "--images", "x", "--out", "none/x.json"], "none/x.json cannot be written"),
         (["evaluate", "bars.pt"], "either --recordings FOLDER or --images FILE"),
         (["evaluate", "NONE.npz", "--images", "t10k-images-idx3-ubyte"], "there is no file NONE.npz"),
         (["evaluate", "train-labels-idx1-ubyte", "--images", "t10k-images-idx3-ubyte"], "neither a network"),

@@ -101,6 +101,15 @@ def test_whatever_the_file_holds_loading_gives_a_network_or_a_network_error(tmp_
             assert str(path) in str(error)  # noqa: PT017  (loading may also succeed)
 
 
+def test_what_cannot_be_written_is_told(tmp_path):
+    with pytest.raises(NetworkError, match="cannot be written: No such file"):
+        network().save(tmp_path / "nowhere" / "n.npz")
+    (tmp_path / "n.npz").mkdir()
+    with pytest.raises(NetworkError, match="n.npz cannot be written: Is a directory"):
+        network().save(tmp_path / "n.npz")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["n.npz"]
+
+
 def test_a_missing_file_a_folder_and_another_npz_are_told_apart(tmp_path):
     with pytest.raises(NetworkError, match="there is no network file"):
         Network.load(tmp_path / "none.npz")
