@@ -9,7 +9,7 @@ float32 was the rival: as fast, but its sums depend on the order in which spikes
 Layout. Channels last: neuron (y, x, c) of a stage lies at (y * width + x) * channels + c, the weights of one kernel
 tap at [in][ky][kx][out], so that one arriving spike adds contiguous rows to contiguous neurons. A Linear is a Conv2d
 whose kernel is its whole input. A SumPool2d before a weight layer is part of the edge; one behind it is merged into
-its kernel.
+its kernel. (Over 300 lines, because all that decides what an integer means here stands together.)
 """
 
 from dataclasses import dataclass
