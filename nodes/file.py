@@ -3,7 +3,9 @@
 The same recording gives the same bytes in every placement and at every pace, unless host times are asked for.
 """
 
+import errno
 import json
+import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -45,9 +47,11 @@ class File(Node):
         self._file: TextIO = sys.stdout
         if self.config.path != "-":
             try:
-                self._file = Path(self.config.path).open("w", encoding="utf-8")  # noqa: SIM115
+                self._file = _opened(Path(self.config.path))
             except OSError as error:
-                raise FileError(f"{self.config.path} cannot be written: {error.strerror}") from None
+                nobody = "it is a pipe that nobody reads; start the reader first"
+                reason = nobody if error.errno == errno.ENXIO else error.strerror
+                raise FileError(f"{self.config.path} cannot be written: {reason}") from None
 
     def process(self, decision: Classification) -> Iterator[Payload]:
         line = {
@@ -77,3 +81,12 @@ class File(Node):
 
     def report(self) -> list[Row]:
         return [("written", f"{self._lines:,} lines to {self.config.path}")]
+
+
+def _opened(path: Path) -> TextIO:
+    """For writing. A pipe without a reader is an OSError (ENXIO); plain open() would wait for one, perhaps for ever."""
+    if not path.is_fifo():
+        return path.open("w", encoding="utf-8")
+    number = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+    os.set_blocking(number, True)
+    return os.fdopen(number, "w", encoding="utf-8")

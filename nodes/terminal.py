@@ -35,12 +35,12 @@ def guarded(name: str, run: Callable[[], int]) -> int:
 
 
 def _open_what_is_closed() -> None:
-    """A program started with a closed stdout would give that number to its first socket."""
+    """A program started with a closed stdout would give that number to its first socket; so would its children."""
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # takes the lowest free number, which is this one
     for stream in ("stdout", "stderr"):
         if getattr(sys, stream) is None:
             setattr(sys, stream, open(os.devnull, "w"))  # noqa: SIM115  (open as long as the program)

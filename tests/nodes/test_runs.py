@@ -308,6 +308,27 @@ def test_output_that_nobody_reads_any_more_ends_the_run(plain_config, write):
     run.stderr.close()
 
 
+@pytest.mark.parametrize("placement", ["inline", "threads"])
+def test_a_pipe_without_a_reader_is_told_and_one_with_a_reader_is_written(plain_config, write, capsys, placement):
+    path = Path(plain_config["nodes"]["out"]["path"])
+    os.mkfifo(path)
+    arguments = [write(plain_config), "--quiet", "--set", f"placement={placement}"]
+    assert main(arguments) == 1
+    assert "it is a pipe that nobody reads; start the reader first" in capsys.readouterr().err
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with os.fdopen(reader) as lines:
+        assert main([*arguments, "--set", "nodes.out.scores=false"]) == 0  # 80 short lines fit into a pipe
+        assert sum(1 for _ in lines) == 80
+
+
+def test_processes_run_with_a_closed_output(plain_config, write, expected):
+    code = "import os, sys; os.close(1); from dvs_run.nodes.launcher import main; sys.exit(main())"
+    command = [sys.executable, "-c", code, write(plain_config), "--set", "placement=processes"]
+    run = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False, timeout=120)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert decisions(plain_config) == expected
+
+
 def test_drops_are_counted_and_told(plain_config, write, capsys):
     plain_config["nodes"]["classifier"] |= {"queue": 1, "when_full": "latest"}
     assert main([write(plain_config)]) == 0
