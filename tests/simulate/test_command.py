@@ -69,7 +69,7 @@ def test_a_contact_sheet_is_drawn(tmp_path):
         (["gesture", "--class", "dancing", "--out", "x.npz"], 1, "there is no gesture 'dancing'; known are hand_"),
         (["gesture", "--out", "x.npz", "--image", "x.png"], 2, "--image goes with"),
         (["saccade", "--out", "x.npz"], 2, "--image goes with"),
-        (["saccade", "--out", "x.npz", "--image", "absent.png"], 1, "absent.png: cannot be opened"),
+        (["saccade", "--out", "x.npz", "--image", "absent.png"], 1, "absent.png: there is no such file"),
         (["gesture", "--class", "other", "--duration", "0.1", "--out", "x.mp4"], 1, "nothing writes the suffix '.mp4'"),
         (["gesture", "--class", "other", "--duration", "0.1", "--sheet", "x.foo"], 1, "the sheet cannot be written"),
     ],
