@@ -1,17 +1,19 @@
-"""The layers of which a spiking network is made: what each computes, and what shape comes out.
+"""The layers of a spiking network that hold no state: what each computes, and what shape comes out.
 
-The names are NIR's where NIR has one. The graph and its file are network.py's; running it is engine/'s. Shapes are
-(channel, height, width). A new layer is a class here, a row in LAYER_TYPES, and what engine/plan.py makes of it.
+The names are NIR's where NIR has one. Neurons, and the max pools that count spikes, are neurons.py's; the graph and its
+file network.py's; running it engine/'s. Shapes are (channel, height, width), pairs are (y, x). A new layer is a class
+here or there, a row in network.LAYER_TYPES, and what engine/plan.py makes of it.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any
 
 import numpy as np
 
 from .errors import NetworkError
 
 Shape = tuple[int, int, int]  # (channel, height, width)
+Pair = tuple[int, int]  # (y, x)
 
 
 @dataclass(frozen=True)
@@ -21,9 +23,12 @@ class Layer:
     name: str
     inputs: tuple[str, ...]
 
-    def output_shape(self, shape: Shape) -> Shape:
-        """What comes out if `shape` goes in. Raises NetworkError, naming the layer, if that does not fit."""
-        raise NetworkError(f"layer {self.name!r} is a {type(self).__name__}, known are {', '.join(LAYER_TYPES)}")
+    def output_shape(self, shapes: tuple[Shape, ...]) -> Shape:
+        """What comes out if `shapes` go in, one for each of `inputs`.
+
+        Raises NetworkError, naming the layer, if they do not fit or a field of the layer is not what it should be.
+        """
+        raise NetworkError(f"layer {self.name!r} is of the base class {type(self).__name__}, which computes nothing")
 
 
 @dataclass(frozen=True)
@@ -32,22 +37,23 @@ class Conv2d(Layer):
 
     weight: np.ndarray  # float32 (out, in / groups, ky, kx), PyTorch's order
     bias: np.ndarray | None = None  # float32 (out,), current per timestep of network.timestep_us
-    stride: tuple[int, int] = (1, 1)  # (y, x), like all pairs here
-    padding: tuple[int, int] = (0, 0)
-    dilation: tuple[int, int] = (1, 1)
+    stride: Pair = (1, 1)
+    padding: Pair = (0, 0)
+    dilation: Pair = (1, 1)
     groups: int = 1
 
-    def output_shape(self, shape: Shape) -> Shape:
+    def output_shape(self, shapes: tuple[Shape, ...]) -> Shape:
+        channels, height, width = only(self, shapes)
         _check_weight(self, 4)
-        channels, height, width = shape
         out, per_group, *kernel = self.weight.shape
         if self.groups < 1 or per_group * self.groups != channels or out % self.groups:
             raise NetworkError(
                 f"layer {self.name!r} has weights {self.weight.shape} in {self.groups} groups, "
                 f"which do not fit its input of {channels} channels"
             )
-        if min(self.stride + self.dilation) < 1 or min(self.padding) < 0:
-            raise NetworkError(f"layer {self.name!r}: stride and dilation must be at least 1, padding at least 0")
+        check_pair(self, "stride", self.stride, 1)
+        check_pair(self, "padding", self.padding, 0)
+        check_pair(self, "dilation", self.dilation, 1)
         rows, columns = (
             (size + 2 * pad - dilation * (k - 1) - 1) // stride + 1
             for size, k, stride, pad, dilation in zip(
@@ -64,9 +70,10 @@ class Linear(Layer):
     """z = bias + weight @ s, where s is the input flattened in (channel, y, x) order as PyTorch does."""
 
     weight: np.ndarray  # float32 (out, in)
-    bias: np.ndarray | None = None  # float32 (out,)
+    bias: np.ndarray | None = None  # float32 (out,), current per timestep of network.timestep_us
 
-    def output_shape(self, shape: Shape) -> Shape:
+    def output_shape(self, shapes: tuple[Shape, ...]) -> Shape:
+        shape = only(self, shapes)
         _check_weight(self, 2)
         size = shape[0] * shape[1] * shape[2]
         if self.weight.shape[1] != size:
@@ -76,64 +83,133 @@ class Linear(Layer):
 
 @dataclass(frozen=True)
 class SumPool2d(Layer):
-    """Spikes of a window together, no neurons: average pooling whose 1/k² was folded into the next weights."""
+    """z[c,y,x] = sum over ky, kx of s[c, y*stride + ky - padding, ...]: the spikes of a window together.
 
-    kernel: tuple[int, int]
-    stride: tuple[int, int]
+    It is average pooling whose 1/(ky*kx) was folded into the next weights (papers.md 0.10).
+    """
 
-    def output_shape(self, shape: Shape) -> Shape:
-        channels, height, width = shape
-        if min(self.kernel + self.stride) < 1 or self.kernel[0] > height or self.kernel[1] > width:
-            raise NetworkError(f"layer {self.name!r}: a pool of {self.kernel} does not fit its input {height}x{width}")
-        rows = (height - self.kernel[0]) // self.stride[0] + 1
-        return (channels, rows, (width - self.kernel[1]) // self.stride[1] + 1)
+    kernel: Pair
+    stride: Pair
+    padding: Pair = (0, 0)  # places beyond the border hold 0; at most half the kernel
+
+    def output_shape(self, shapes: tuple[Shape, ...]) -> Shape:
+        return pooled_shape(self, only(self, shapes), self.kernel, self.stride, self.padding)
+
+
+@dataclass(frozen=True)
+class AvgPool2d(Layer):
+    """z[c,y,x] = 1/(ky*kx) * sum over ky, kx of s[c, y*stride + ky - padding, ...]; padding counts as places with 0.
+
+    Folded into the weights on its path, it costs nothing and no spike is lost (papers.md 0.10).
+    """
+
+    kernel: Pair
+    stride: Pair
+    padding: Pair = (0, 0)  # at most half the kernel
+
+    def output_shape(self, shapes: tuple[Shape, ...]) -> Shape:
+        return pooled_shape(self, only(self, shapes), self.kernel, self.stride, self.padding)
+
+
+@dataclass(frozen=True)
+class Upsample(Layer):
+    """z[c,y,x] = s[c, y // factor_y, x // factor_x]: every value repeated (nearest neighbour)."""
+
+    factor: Pair
+
+    def output_shape(self, shapes: tuple[Shape, ...]) -> Shape:
+        channels, height, width = only(self, shapes)
+        check_pair(self, "factor", self.factor, 1)
+        return (channels, height * self.factor[0], width * self.factor[1])
+
+
+@dataclass(frozen=True)
+class Flatten(Layer):
+    """z[(c * height + y) * width + x, 0, 0] = s[c,y,x], PyTorch's order."""
+
+    def output_shape(self, shapes: tuple[Shape, ...]) -> Shape:
+        channels, height, width = only(self, shapes)
+        return (channels * height * width, 1, 1)
+
+
+@dataclass(frozen=True)
+class Concat(Layer):
+    """The inputs one behind the other along the channels (papers.md 0.13)."""
+
+    def output_shape(self, shapes: tuple[Shape, ...]) -> Shape:
+        if len(shapes) < 2 or len({shape[1:] for shape in shapes}) != 1:
+            raise NetworkError(
+                f"layer {self.name!r} joins inputs of shapes {', '.join(map(str, shapes))}; "
+                "want two or more of the same height and width"
+            )
+        return (sum(shape[0] for shape in shapes), *shapes[0][1:])
+
+
+@dataclass(frozen=True)
+class Add(Layer):
+    """z = s1 + s2 + ...: a residual connection, of currents or spikes alike (papers.md 0.13)."""
+
+    def output_shape(self, shapes: tuple[Shape, ...]) -> Shape:
+        if len(shapes) < 2 or len(set(shapes)) != 1:
+            raise NetworkError(
+                f"layer {self.name!r} adds inputs of shapes {', '.join(map(str, shapes))}; "
+                "want two or more of the same shape"
+            )
+        return shapes[0]
 
 
 @dataclass(frozen=True)
 class Delay(Layer):
     """The input beside earlier copies of itself: channel group k holds what came delays_us[k] earlier.
 
-    Only right behind the input. Within one short window ON and OFF edges do not tell which way something moves (a
-    bright limb going right leaves the trace of a dark one going left); two moments side by side do.
+    Only right behind the input, and then nothing else is. Within one short window ON and OFF edges do not tell which
+    way something moves (a bright limb going right leaves the trace of a dark one going left); two moments side by side
+    do.
     """
 
     delays_us: tuple[int, ...]  # rising, each a multiple of the timestep; (0, 60_000): now, and 60 ms ago
 
-    def output_shape(self, shape: Shape) -> Shape:
+    def output_shape(self, shapes: tuple[Shape, ...]) -> Shape:
+        channels, height, width = only(self, shapes)
         if self.inputs != ("input",):
             raise NetworkError(f"layer {self.name!r}: a Delay stands right behind the input, not behind {self.inputs}")
         delays = self.delays_us
         whole = bool(delays) and all(isinstance(delay, int) for delay in delays)
         if not whole or min(delays) < 0 or list(delays) != sorted(set(delays)):
             raise NetworkError(f"layer {self.name!r} has delays {delays}, want rising whole µs of at least 0")
-        return (shape[0] * len(delays), shape[1], shape[2])
+        return (channels * len(delays), height, width)
 
 
-@dataclass(frozen=True)
-class IF(Layer):
-    """Integrate-and-fire neurons on the output of one Conv2d or Linear."""
-
-    threshold: np.ndarray  # float32 (channels,), > 0, in the units of v
-    v_init: np.ndarray  # float32 (channels,), membrane potential after a reset of the network, e.g. threshold / 2
-    reset: Literal["subtract", "zero"] = "subtract"
-
-    def output_shape(self, shape: Shape) -> Shape:
-        for what in ("threshold", "v_init"):
-            array = getattr(self, what)
-            if array.shape != shape[:1] or not np.isfinite(array).all():
-                raise NetworkError(
-                    f"layer {self.name!r}: {what} has shape {array.shape}, want {shape[0]} finite values"
-                )
-        if (self.threshold <= 0).any():
-            raise NetworkError(f"layer {self.name!r} has a threshold of {self.threshold.min()}, want all above 0")
-        if (self.v_init >= self.threshold).any():
-            raise NetworkError(f"layer {self.name!r} starts with v_init at or above its threshold; want it below")
-        if self.reset not in ("subtract", "zero"):
-            raise NetworkError(f"layer {self.name!r} has reset {self.reset!r}, want 'subtract' or 'zero'")
-        return shape
+def only(layer: Layer, shapes: tuple[Shape, ...]) -> Shape:
+    """The shape of a layer's single input."""
+    if len(shapes) != 1:
+        raise NetworkError(
+            f"layer {layer.name!r} ({type(layer).__name__}) has {len(shapes)} inputs, want one; "
+            "Concat and Add take several"
+        )
+    return shapes[0]
 
 
-LAYER_TYPES: dict[str, type[Layer]] = {cls.__name__: cls for cls in (Conv2d, Linear, SumPool2d, Delay, IF)}
+def pooled_shape(layer: Layer, shape: Shape, kernel: Pair, stride: Pair, padding: Pair) -> Shape:
+    """What a pool makes of `shape`: whole windows only, each with at least one place within the input."""
+    check_pair(layer, "kernel", kernel, 1)
+    check_pair(layer, "stride", stride, 1)
+    check_pair(layer, "padding", padding, 0)
+    if any(2 * pad > k for pad, k in zip(padding, kernel, strict=True)):
+        raise NetworkError(
+            f"layer {layer.name!r} pads its pool of {kernel} by {padding}, want at most half of the kernel"
+        )
+    height, width = shape[1] + 2 * padding[0], shape[2] + 2 * padding[1]
+    if kernel[0] > height or kernel[1] > width:
+        raise NetworkError(f"layer {layer.name!r}: a pool of {kernel} does not fit its input {shape[1]}x{shape[2]}")
+    return (shape[0], (height - kernel[0]) // stride[0] + 1, (width - kernel[1]) // stride[1] + 1)
+
+
+def check_pair(layer: Layer, what: str, pair: Any, low: int) -> None:
+    """Whether a field is two whole numbers (y, x), each at least `low`."""
+    whole = isinstance(pair, tuple) and len(pair) == 2 and all(isinstance(value, int) for value in pair)
+    if not whole or min(pair) < low:
+        raise NetworkError(f"layer {layer.name!r} has {what} {pair}, want two whole numbers (y, x) of at least {low}")
 
 
 def _check_weight(layer: Conv2d | Linear, dimensions: int) -> None:

@@ -1,13 +1,15 @@
 """A spiking network as a description: an immutable graph of named layers, and its file.
 
-The layers are in layers.py; running the network is engine/'s work, making one from a CNN convert/'s. A file is one
-.npz: the arrays, and a JSON member `network.json` with everything else; it is never pickled.
+The layers are in layers.py and neurons.py; running the network is engine/'s work, making one from a CNN convert/'s. A
+file is one .npz: the arrays, and a JSON member `network.json` with everything else; it is never pickled.
 
 Meaning of a timestep, for every layer in order (papers.md 0.2; Rueckauer et al. 2017):
     v <- v + bias + sum of weight * spikes that arrive in this step      integrate everything first
-    spike where v >= threshold                                           then fire, at most once a step
+    spike where v >= threshold                                           then fire
     v <- v - threshold (reset "subtract") or 0 (reset "zero")            then reset
-Spikes reach the next layer within the same step. A layer without an IF after it only integrates (a membrane readout).
+Spikes reach the next layer within the same step. A last layer without neurons only integrates (a membrane readout).
+Neurons, max pools and the input emit spikes; all layers between them are linear. The graph has no loops: a layer comes
+after those that feed it, and everything leads to the last one.
 """
 
 import contextlib
@@ -17,16 +19,39 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_type_hints
 
 import numpy as np
 
 from .errors import NetworkError
-from .layers import IF, LAYER_TYPES, Conv2d, Delay, Layer, Linear, SumPool2d
+from .layers import Add, AvgPool2d, Concat, Conv2d, Delay, Flatten, Layer, Linear, Shape, SumPool2d, Upsample
+from .neurons import IF, LIF, MaxPool2d, Neurons
 
-__all__ = ["IF", "Conv2d", "Delay", "Layer", "Linear", "Network", "Readout", "SumPool2d"]
+__all__ = [
+    "IF",
+    "LIF",
+    "Add",
+    "AvgPool2d",
+    "Concat",
+    "Conv2d",
+    "Delay",
+    "Flatten",
+    "Layer",
+    "Linear",
+    "MaxPool2d",
+    "Network",
+    "Neurons",
+    "Readout",
+    "SumPool2d",
+    "Upsample",
+]
+
+LAYER_TYPES: dict[str, type[Layer]] = {
+    cls.__name__: cls
+    for cls in (Conv2d, Linear, SumPool2d, AvgPool2d, MaxPool2d, Upsample, Flatten, Concat, Add, Delay, IF, LIF)
+}
 
 FILE_VERSION = 1
 MAX_FILE_BYTES = 2 << 30  # a header that promises more is refused before anything is allocated
@@ -48,10 +73,24 @@ BROKEN_FILE = (  # what zipfile, json, numpy and our own reading raise on a file
 
 @dataclass(frozen=True)
 class Readout:
-    """How a decision is read off the last layer."""
+    """How a decision is read off the last layer (papers.md 0.11).
 
-    kind: Literal["membrane", "count"]  # membrane: the last layer integrates; count: the spikes of a last IF layer
+        "membrane"         evidence V of output k: all that arrived at it; no neurons, no reset. The default
+        "count"            evidence: the spikes of a last layer of neurons
+        "softmax_rate"     outputs only integrate to V; in each step output k spikes with probability softmax(V)_k,
+                           independently, without reset; evidence: these spikes (Rueckauer et al. 2017)
+        "softmax_poisson"  outputs only integrate to V; an external Poisson generator triggers `rate` times a timestep
+                           in the mean, each trigger draws one output from softmax(V); evidence: how often each was
+                           drawn (Rueckauer et al. 2016)
+
+    V is in the network's units. With a window both V and the evidence forget what is older than the window. The last
+    two are random, and the same for the same `seed` and input since the reset.
+    """
+
+    kind: Literal["membrane", "count", "softmax_rate", "softmax_poisson"]
     window_us: int | None = None  # evidence of the last so many µs; None: everything since the reset
+    rate: float = 0.1  # triggers per timestep, above 0 and at most 100; of "softmax_poisson"
+    seed: int = 0  # 0 to 2**63 - 1; of both kinds with softmax
 
 
 @dataclass(frozen=True)
@@ -79,33 +118,30 @@ class Network:
         classes = int(np.prod(shapes[last.name]))
         if classes != len(self.labels):
             raise NetworkError(f"layer {last.name!r} has {classes} outputs but there are {len(self.labels)} labels")
-        if (self.readout.kind == "count") != isinstance(last, IF):
-            raise NetworkError(
-                f"readout {self.readout.kind!r} does not fit the last layer {last.name!r} ({type(last).__name__}): "
-                "counting needs an IF last, reading the membrane needs a Conv2d or Linear last"
-            )
+        _check_readout(self.readout, last)
+        _check_wiring(self.layers)
 
-    def shapes(self) -> dict[str, tuple[int, int, int]]:
+    def shapes(self) -> dict[str, Shape]:
         """Output shape (channel, height, width) of "input" and every layer. Raises NetworkError at the first misfit."""
         return Network.shapes_of(self.input_shape, self.layers)
 
     @staticmethod
-    def shapes_of(input_shape: tuple[int, int, int], layers: Sequence[Layer]) -> dict[str, tuple[int, int, int]]:
+    def shapes_of(input_shape: Shape, layers: Sequence[Layer]) -> dict[str, Shape]:
         """The same for layers that are not a network yet."""
-        shapes: dict[str, tuple[int, int, int]] = {"input": input_shape}
+        shapes: dict[str, Shape] = {"input": input_shape}
         if not layers:
             raise NetworkError("the network has no layers")
         for layer in layers:
             if layer.name in shapes:
                 raise NetworkError(f"two layers are called {layer.name!r}; every name must be its own")
+            if type(layer) not in LAYER_TYPES.values():
+                raise NetworkError(
+                    f"layer {layer.name!r} is a {type(layer).__name__}, known are {', '.join(LAYER_TYPES)}"
+                )
             for name in layer.inputs:
                 if name not in shapes:
                     raise NetworkError(f"layer {layer.name!r} is fed by {name!r}, which does not come before it")
-            if len(layer.inputs) != 1:
-                raise NetworkError(
-                    f"layer {layer.name!r} has {len(layer.inputs)} inputs; this version runs chains only"
-                )
-            shapes[layer.name] = layer.output_shape(shapes[layer.inputs[0]])
+            shapes[layer.name] = layer.output_shape(tuple(shapes[name] for name in layer.inputs))
         return shapes
 
     def save(self, path: str | Path) -> None:
@@ -117,7 +153,7 @@ class Network:
             "labels": self.labels,
             "timestep_us": self.timestep_us,
             "state_window_us": self.state_window_us,
-            "readout": {"kind": self.readout.kind, "window_us": self.readout.window_us},
+            "readout": asdict(self.readout),
             "provenance": dict(self.provenance),
             "layers": [_layer_to_json(layer, arrays) for layer in self.layers],
         }
@@ -174,6 +210,56 @@ class Network:
             raise NetworkError(
                 f"{path} is not a network file of this program ({error}); `dvs convert` makes one"
             ) from error
+
+
+def _check_readout(readout: Readout, last: Layer) -> None:
+    kinds = get_args(get_type_hints(Readout)["kind"])
+    if readout.kind not in kinds:
+        raise NetworkError(f"the readout is {readout.kind!r}, want one of {', '.join(kinds)}")
+    wrong = not isinstance(last, Neurons) if readout.kind == "count" else isinstance(last, Neurons | MaxPool2d)
+    if wrong:
+        raise NetworkError(
+            f"readout {readout.kind!r} does not fit the last layer {last.name!r} ({type(last).__name__}): "
+            "counting needs an IF or LIF last, every other kind a layer without spikes, such as a Conv2d or Linear"
+        )
+    if not 0 < readout.rate <= 100:
+        raise NetworkError(f"readout.rate is {readout.rate}, want above 0 and at most 100 triggers per timestep")
+    if not isinstance(readout.seed, int) or not 0 <= readout.seed < 1 << 63:
+        raise NetworkError(f"readout.seed is {readout.seed!r}, want a whole number from 0 to 2**63 - 1")
+
+
+def _check_wiring(layers: Sequence[Layer]) -> None:
+    """What no layer can see alone: that everything leads to the end, and that max pools are fed spikes."""
+    by_name = {layer.name: layer for layer in layers}
+    fed = {name for layer in layers for name in layer.inputs}
+    for layer in layers[:-1]:
+        if layer.name not in fed:
+            raise NetworkError(f"layer {layer.name!r} feeds no other layer; only the last one is read out")
+    delays = [layer.name for layer in layers if isinstance(layer, Delay)]
+    beside = [layer.name for layer in layers if "input" in layer.inputs and layer.name not in delays[:1]]
+    if delays and beside:
+        raise NetworkError(f"layer {beside[0]!r} stands beside the Delay {delays[0]!r}; put it behind the Delay")
+    for layer in layers:
+        if isinstance(layer, MaxPool2d):
+            _check_gate(layer, layer.inputs[0], by_name)
+
+
+def _check_gate(pool: MaxPool2d, source: str, by_name: Mapping[str, Layer]) -> None:
+    """Follow what feeds a max pool back to the neurons, through everything that hands whole spikes on."""
+    layer = by_name.get(source)
+    if isinstance(layer, MaxPool2d | SumPool2d | Upsample | Flatten | Concat | Add | Delay):
+        for name in layer.inputs:
+            _check_gate(pool, name, by_name)
+    elif isinstance(layer, Neurons):
+        if layer.signed and pool.rule != "exact":
+            raise NetworkError(
+                f"max pool {pool.name!r} of rule {pool.rule!r} is fed negative spikes of {source!r}; want rule 'exact'"
+            )
+    elif layer is not None:
+        raise NetworkError(
+            f"max pool {pool.name!r} is fed by {source!r} ({type(layer).__name__}), which sends no spikes; "
+            "put neurons before the pool"
+        )
 
 
 def _layer_to_json(layer: Layer, arrays: dict[str, np.ndarray]) -> dict[str, Any]:

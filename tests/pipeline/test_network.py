@@ -76,7 +76,7 @@ LAYERS = network().layers
         ({"layers": (replace(LAYERS[0], bias=ones(3)),)}, "bias of shape \\(3,\\), want \\(4,\\)"),
         ({"layers": (LAYERS[0], replace(LAYERS[1], threshold=-ones(4)))}, "threshold of -1.0, want all above 0"),
         ({"layers": (LAYERS[0], replace(LAYERS[1], v_init=ones(4)))}, "v_init at or above its threshold"),
-        ({"layers": (LAYERS[0], replace(LAYERS[1], threshold=ones(3)))}, "want 4 finite values"),
+        ({"layers": (LAYERS[0], replace(LAYERS[1], threshold=ones(3)))}, "want an array of 4 finite values"),
         ({"layers": (replace(LAYERS[3], inputs=("input",)),)}, "wants 24 inputs, its input \\(2, 8, 8\\) has 128"),
     ],
 )
