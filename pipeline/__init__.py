@@ -10,7 +10,6 @@ if __name__ == "pipeline":
         "and import `dvs_run.pipeline`"
     )
 
-from . import kernel_cache
 from .errors import ConversionError, DvsError, EventError, NetworkError, RecordingError
 from .events import EVENT_DTYPE, EventPacket, SensorSize, as_events
 from .stream import BinnedSlice, Classification, CurrentSlice, Image, LabelSpan, StreamInfo
@@ -32,5 +31,3 @@ __all__ = [
     "StreamInfo",
     "as_events",
 ]
-
-kernel_cache.find_place()  # before any kernel is imported

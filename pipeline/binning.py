@@ -4,10 +4,10 @@ Cutting the stream into slices is slicer.py's work; nothing here keeps state bet
 """
 
 import numpy as np
-from numba import njit
 
 from .errors import EventError
 from .events import EVENT_DTYPE, SensorSize
+from .kernel_cache import kernel
 from .stream import BinnedSlice
 
 
@@ -42,7 +42,7 @@ def to_frame(binned: BinnedSlice, shape: tuple[int, int, int]) -> np.ndarray:
     return frame
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _cells(events, width, height, cells):
     """cells[i] = (p * height + y) * width + x of event i; returns the first index outside the sensor, or -1."""
     for i in range(events.shape[0]):
@@ -53,7 +53,7 @@ def _cells(events, width, height, cells):
     return -1
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _run_lengths(cells, counts):
     """Sorted cells become distinct ones in place, counts[k] says how often; returns how many are distinct."""
     n = 0

@@ -1,55 +1,162 @@
-"""A place for compiled kernels where Numba finds none: packages read-only, home missing, as in containers.
+"""`@kernel`: a function compiled by Numba, without the GIL, its machine code kept on disk between processes.
 
-Numba keeps them beside the source or in the user's cache folder, and refuses to import a kernel where neither can be
-written. Then they go to a folder of our own under the temporary one. What is read back from there is executed, so it
-must be ours alone: a folder of that name that another user made is not used.
+Numba's own `cache=True` looks only at the file of the decorated function: it misses that a kernel in another file
+changed, or the processor, or a setting. It also ends the program where a file of it is truncated or no folder can be
+written. Here everything that compiled code depends on is one key, the name of one folder, and whatever is wrong with a
+file means a warning and a compilation. Neither paths nor times are in the key: a package that is moved keeps its cache.
+
+Chosen: Numba's dispatcher with another cache object in it (four methods), one file a kernel and signature, no index
+that processes could race for. Tried: Numba's documented hook (NUMBA_CACHE_LOCATOR_CLASSES) moves files elsewhere but
+reads them as they are.
 """
 
+import contextlib
+import functools
+import hashlib
+import inspect
 import os
-import stat
+import pickle
 import sys
-import tempfile
-import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+from .kernel_files import PACKAGE, KernelFolders
+
+# Settings of Numba under which the same source becomes other machine code. The processor is told by the code generator.
+SETTINGS = ("BOUNDSCHECK", "OPT", "LOOP_VECTORIZE", "SLP_VECTORIZE", "USING_SVML", "DEBUGINFO_DEFAULT")
 
 
-def find_place() -> Path | None:
-    """Make sure that kernels can be imported. None: Numba's own places will do, else the folder that they go to."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
-    places = [Path(__file__).parent / "__pycache__", cache / "numba"]
-    if "NUMBA_CACHE_DIR" in os.environ:
-        places.insert(0, Path(os.environ["NUMBA_CACHE_DIR"]))
-    if any(_can_be_written(place) for place in places):
+def kernel(function: Callable | None = None, **options: Any) -> Any:
+    """Compile a function at its first call: `@kernel`, or with Numba's options: `@kernel(inline="always")`."""
+    if function is None:
+        return functools.partial(kernel, **options)
+    from numba import njit
+
+    compiled = njit(nogil=True, **options)(function)
+    if compiled is not function:  # else NUMBA_DISABLE_JIT=1
+        compiled._cache = KernelCache(function, options)
+    return compiled
+
+
+class KernelCache:
+    """The compiled versions of one kernel on disk; Numba asks for one a signature."""
+
+    def __init__(self, function: Callable, options: dict[str, Any]) -> None:
+        self._function = function
+        self._options = repr(sorted(options.items()))
+        module = function.__module__.rpartition("pipeline.")[2]
+        self._start = f"{module}.{function.__qualname__}".replace("<", "").replace(">", "")
+        self._enabled = True
+
+    @property
+    def cache_path(self) -> str | None:
+        return None if _folders is None else str(_folders)
+
+    def enable(self) -> None:
+        self._enabled = True
+
+    def disable(self) -> None:
+        self._enabled = False
+
+    def flush(self) -> None:
+        if _folders is not None:
+            _folders.discard(f"{self._start}-")
+
+    def load_overload(self, signature: Any, target: Any) -> Any:
+        """The compiled kernel from disk, or None: then Numba compiles it and calls save_overload."""
+        target.refresh()
+        folders, name = _folders_for(target.codegen()), self._name(signature)
+        payload = folders.load(name) if folders and name and self._enabled else None
+        if folders is None or payload is None:
+            return None
+        try:
+            from numba.core.compiler import CompileResult
+
+            return CompileResult._rebuild(target, *pickle.loads(payload))
+        except Exception as error:  # whatever it is, the source is there to be compiled
+            reason = f"{type(error).__name__}: {error}"
+        folders.complain("file", f"the compiled kernel {self._start} cannot be loaded ({reason}); it is compiled anew")
         return None
-    try:
-        folder = _private_folder()
-    except OSError:
-        return None  # nothing can be written anywhere: Numba says so
-    os.environ["NUMBA_CACHE_DIR"] = str(folder)  # for Numba when it is imported, and for child processes
-    if "numba" in sys.modules:
-        sys.modules["numba"].config.CACHE_DIR = str(folder)
-    warnings.warn(
-        f"compiled kernels can be kept neither in {' nor in '.join(map(str, places))}; they go to {folder}. "
-        "Set NUMBA_CACHE_DIR to a folder that stays, or every start may compile anew",
-        RuntimeWarning,
-        stacklevel=3,
-    )
-    return folder
+
+    def save_overload(self, signature: Any, result: Any) -> None:
+        folders, name = _folders_for(result.codegen), self._name(signature)
+        if not folders or not name or not self._enabled:
+            return
+        if result.lifted or result.library.has_dynamic_globals:  # addresses of this process
+            return
+        from numba.core.serialize import dumps
+
+        folders.save(name, dumps(result._reduce()))
+
+    def _name(self, signature: Any) -> str | None:
+        """Name of the file: the kernel, and what tells its versions apart. None: it cannot be told."""
+        try:
+            parts = [str(signature), self._options, *map(_constant, _captured(self._function))]
+            parts.append(_digest_of_file(inspect.getfile(self._function)))
+        except (TypeError, OSError):
+            return None
+        return f"{self._start}-{hashlib.sha256(chr(10).join(parts).encode()).hexdigest()[:20]}"
 
 
-def _can_be_written(place: Path) -> bool:
-    """Whether files can be made there, or the folder can be made first."""
-    while not os.path.lexists(place) and place != place.parent:
-        place = place.parent
-    return os.path.isdir(place) and os.access(place, os.W_OK | os.X_OK)
+_folders: KernelFolders | None = None
 
 
-def _private_folder() -> Path:
-    """The same one at every start if it is ours, else a new one."""
-    user = os.getuid() if hasattr(os, "getuid") else 0
-    folder = Path(tempfile.gettempdir()) / f"dvs-run-kernels-{user}"
-    folder.mkdir(0o700, exist_ok=True)
-    found = folder.lstat()
-    if stat.S_ISDIR(found.st_mode) and found.st_uid == user and not found.st_mode & 0o077:
-        return folder
-    return Path(tempfile.mkdtemp(prefix="dvs-run-kernels-"))
+def _folders_for(codegen: Any) -> KernelFolders | None:
+    """The folders of this process; None where the sources cannot be read, as from a zip file."""
+    global _folders
+    if _folders is None:
+        sources = digest_of_sources()
+        if sources is not None:
+            _folders = KernelFolders(make_key(sources, codegen.magic_tuple()))
+    return _folders
+
+
+def make_key(sources: str, processor: tuple) -> str:
+    """Everything besides its signature that a compiled kernel depends on."""
+    import llvmlite
+    import numba
+    import numpy as np
+
+    parts = [sources, *map(str, processor), sys.implementation.cache_tag, getattr(sys, "abiflags", "")]
+    parts += [numba.__version__, llvmlite.__version__, np.__version__]
+    parts += [f"{name}={getattr(numba.config, name, None)}" for name in SETTINGS]
+    parts.append(f"simd={os.environ.get('DVS_RUN_SIMD', '1') != '0'}")
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:20]
+
+
+def digest_of_sources(package: Path = PACKAGE) -> str | None:
+    """One digest of all files with kernels and all of the engine. None: there are no sources."""
+    digest, files = hashlib.sha256(), 0
+    for folder, inner, names in os.walk(package):
+        inner[:] = sorted(name for name in inner if name != "__pycache__")
+        for name in sorted(name for name in names if name.endswith(".py")):
+            path = Path(folder, name)
+            with contextlib.suppress(OSError):
+                content = path.read_bytes()
+                if path.parent.name == "engine" or b"kernel_cache import" in content:
+                    digest.update(f"{path.relative_to(package).as_posix()} {len(content)}\n".encode() + content)
+                    files += 1
+    return digest.hexdigest() if files else None
+
+
+@functools.cache
+def _digest_of_file(path: str) -> str:
+    """Of the kernel's own file: it may stand outside the package."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def _captured(function: Callable) -> list[Any]:
+    """What a kernel that is made inside another function took from there; Numba compiles it in as constants."""
+    return [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
+
+
+def _constant(value: Any) -> str:
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return repr(value)
+    if isinstance(value, tuple):
+        return f"({','.join(map(_constant, value))})"
+    function = getattr(value, "py_func", None)
+    if function is not None:
+        return f"{function.__module__}.{function.__qualname__}[{','.join(map(_constant, _captured(function)))}]"
+    raise TypeError(f"{type(value).__name__} tells no constant")

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from numba import njit
 
 from ..errors import EventError, RecordingError
 from ..events import EVENT_DTYPE, SensorSize
+from ..kernel_cache import kernel
 from .recording import Batch, Reading, ReadOptions, Source
 from .write import RecordingWriter
 
@@ -143,7 +143,7 @@ class Aedat2(Source):
         )
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def decode(addresses, times, layout, events, skipped):
     """x = width-1 - (a >> x_shift & x_mask), y likewise, p = (a >> p_shift & 1) == on_bit; 65535 where there is none.
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from ..errors import EventError, RecordingError
 from ..events import EVENT_DTYPE, SensorSize
+from ..kernel_cache import kernel
 from .extent import sensor_of
 from .recording import Batch, Reading, ReadOptions, Source
 from .write import RecordingWriter
@@ -158,7 +158,7 @@ def _events(file: BinaryIO, header: PacketHeader, position: int, length: int, re
             yield Batch(events[:kept], position)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def decode(words, base, events):
     """Bit 0 of a first word: valid, 1: polarity, 2-16: y, 17-31: x; t = base + second word. Keeps the valid ones."""
     kept = 0

@@ -10,7 +10,8 @@ files that hardly exist), and refusing (loses real recordings whose clock was ze
 """
 
 import numpy as np
-from numba import njit
+
+from ..kernel_cache import kernel
 
 BACKWARDS_US = 10_000  # a step back up to this is jitter of the sensor's own clock
 WRAP_GAP_US = 60_000_000  # a counter has wrapped only if the time without events that this implies is below this
@@ -30,7 +31,7 @@ def new_state() -> np.ndarray:
     return np.zeros(STATE_SIZE, np.int64)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def guard(events, width, height, period, skip, state):
     """Keep the good events at the front of `events` (changed in place), on one clock that never runs backwards.
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from numba import njit
 
 from ..errors import EventError
 from ..events import EVENT_DTYPE
+from ..kernel_cache import kernel
 from .extent import sensor_of
 from .recording import Batch, Reading, ReadOptions, Source
 from .write import RecordingWriter
@@ -48,7 +48,7 @@ class Nmnist(Source):
             reading.report("the file is empty", 0)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def decode(records, overflow, events):
     """t = overflow + (b2 & 127) << 16 | b3 << 8 | b4; each record with y = 240 adds 2^13 to `overflow` instead."""
     kept = 0

@@ -8,11 +8,11 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-from numba import njit
 
 from ..errors import RecordingError
 from ..files import open_regular
 from ..idx import read_images
+from ..kernel_cache import kernel
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}  # PNG colour type: grey, RGB, grey + alpha, RGBA
@@ -100,7 +100,7 @@ def _unfilter(lines: np.ndarray, step: int) -> np.ndarray:
     return out[1:, step:]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def undo_filters(lines, step, out):
     """out = line + guess (mod 256); guess: 0, left, up, their average, or the nearest of left, up, corner (Paeth)."""
     for y in range(lines.shape[0]):

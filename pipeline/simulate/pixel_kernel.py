@@ -10,14 +10,14 @@ of our own: it errs by less than 1e-6, a hundred-thousandth of a threshold, and 
 import math
 
 import numpy as np
-from numba import njit
 
+from ..kernel_cache import kernel
 from .seeded import next_uniform
 
 LN2 = 0.6931471805599453
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def photoreceptors(frame, bits, corner_dt, linear_below, voltage, new):
     """new[i] = V moved towards V* = lin-log(I) for each pixel.
 
@@ -39,7 +39,7 @@ def photoreceptors(frame, bits, corner_dt, linear_below, voltage, new):
         new[i] = np.float32(target + keep * (old - target))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _sweep(dt, t_stop, on, off, leak, voltage, difference, noise_us, new, moved, busy):
     """moved = d after the interval if nothing fires; busy where something may (NaN, held in reset, compares false)."""
     for i in range(moved.shape[0]):
@@ -48,7 +48,7 @@ def _sweep(dt, t_stop, on, off, leak, voltage, difference, noise_us, new, moved,
         busy[i] = not ((d < float(on[i])) & (d > -float(off[i])) & (noise_us[i] > t_stop))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _commit(voltage, difference, new, moved, busy):
     """All pixels get their new voltage, those that were not busy their new d."""
     for i in range(voltage.shape[0]):
@@ -56,7 +56,7 @@ def _commit(voltage, difference, new, moved, busy):
         difference[i] = difference[i] if busy[i] else moved[i]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(error_model="numpy")
 def run(
     before, times, frames, bits, width, linear_below, corner, refractory_us, noise_hz, noise_in_white,
     on, off, leak, voltage, difference, held_us, noise_us, generator, new, moved, busy,
@@ -93,7 +93,7 @@ def run(
     return times.shape[0], 0, count
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _fire(
     i, start, dt, slope, intensity, width, refractory_us, noise_hz, noise_in_white,
     on, off, difference, held_us, noise_us, generator, events, count,

@@ -6,13 +6,13 @@ are all made of them. Edges are anti-aliased over one pixel, so that slow moveme
 
 import math
 
-from numba import njit
+from ..kernel_cache import kernel
 
 # Columns of a capsule: both ends and radii in pixels, surface in intensity, cloth as stripes along the axis.
 X0, Y0, R0, X1, Y1, R1, ALBEDO, STRIPES, PHASE, CONTRAST, COLUMNS = range(11)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def draw_capsules(background, capsules, light, ambient, gain, frames):
     """frames[k] = gain[k] * (background with capsules[k] drawn over it, first to last).
 
@@ -27,7 +27,7 @@ def draw_capsules(background, capsules, light, ambient, gain, frames):
             draw_capsule(capsules[k, n], light, ambient, gain[k], frames[k])
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def draw_capsule(capsule, light, ambient, gain, frame):
     """frame = (1 - coverage) * frame + coverage * gain * albedo * cloth * lambert, in the capsule's bounding box."""
     x0, y0, r0 = capsule[X0], capsule[Y0], capsule[R0]
@@ -63,7 +63,7 @@ def draw_capsule(capsule, light, ambient, gain, frame):
             frame[y, x] += coverage * (colour - frame[y, x])
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def slide(image, left, top, outside, frames):
     """frames[k, y, x] = image at (x - left[k], y - top[k]), bilinear; `outside` beyond the image's border."""
     height, width = image.shape

@@ -7,7 +7,8 @@ wrapping multiplication and runs unchanged without the compiler).
 import math
 
 import numpy as np
-from numba import njit
+
+from ..kernel_cache import kernel
 
 
 def hash64(seed: int, salt: int, count: int) -> np.ndarray:
@@ -34,7 +35,7 @@ def _mix(z: np.ndarray) -> np.ndarray:
     return z ^ (z >> np.uint64(31))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def next_uniform(state):
     """One step of xorshift64: (new state uint64, number in [0, 1))."""
     state ^= state << np.uint64(13)
