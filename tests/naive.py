@@ -8,7 +8,20 @@ import math
 import numpy as np
 
 from dvs_run.pipeline.events import EVENT_DTYPE
-from dvs_run.pipeline.network import IF, Conv2d, Linear, SumPool2d
+from dvs_run.pipeline.network import (
+    LIF,
+    Add,
+    AvgPool2d,
+    Concat,
+    Conv2d,
+    Delay,
+    Flatten,
+    Linear,
+    MaxPool2d,
+    Neurons,
+    SumPool2d,
+    Upsample,
+)
 
 # ---- train: augmentations and frames ---------------------------------------------------------------------------------
 
@@ -45,87 +58,268 @@ def mean_count_frame(events, sensor, slices):
 
 
 class Clocked:
-    """What Engine computes, with dense arrays of Python-sized integers and no idea of what can be left out.
+    """What Engine computes, with dense arrays of whole numbers and no idea of what can be left out.
 
-    `units` (weight layer name -> unit) are the engine's: weights, biases and thresholds are multiples of them.
+    `units` are the engine's: for each layer of neurons, and for the layer that is read out, what 1 means, per channel.
+    What arrives at neurons comes along routes, from something that spikes through linear layers; the weights of each
+    route are rounded to the unit of the neurons at its end. `bias_scale`: timestep of the run over the network's.
     """
 
-    LIMIT = 1 << 30
-
-    def __init__(self, network, units, bias_scale=1.0):
-        self.network, self.units, self.bias_scale = network, units, bias_scale
+    def __init__(self, network, units, bias_scale=1.0, limit=1 << 30):
+        self.network, self.units, self.bias_scale, self.limit = network, dict(units), bias_scale, limit
         self.shapes = network.shapes()
-        self.neuron_of = {layer.inputs[0]: layer for layer in network.layers if isinstance(layer, IF)}
-        self.synops = {}
+        self.by_name = {layer.name: layer for layer in network.layers}
+        self.ends = {  # what spikes or is read out, and the name of what feeds it
+            layer.name: layer.inputs[0] for layer in network.layers if isinstance(layer, Neurons | MaxPool2d)
+        }
+        last = network.layers[-1]
+        if last.name not in self.ends:
+            self.ends[last.name] = last.name
+            if last.name not in units:  # called by the weights that lead to it
+                weighted = [layer.name for layer in network.layers if isinstance(layer, Conv2d | Linear)]
+                self.units[last.name] = units[weighted[-1]]
+        self.routes = {end: routes_to(self.by_name, feeding) for end, feeding in self.ends.items()}
+        self.bias = {}
+        for end, feeding in self.ends.items():
+            if not isinstance(self.by_name[end], MaxPool2d):
+                constant = constant_part(self.by_name, self.shapes, feeding)
+                whole = np.rint(constant * bias_scale / self.units[end][:, None, None])
+                self.bias[end] = whole.astype(np.int64)
+        self.synops, self.clamped = {}, 0
         self.reset()
 
     def reset(self):
-        self.v, self.total, self.steps, self.evidence = {}, 0, 0, []
+        self.evidence, self.past, self.drawn = [], [], []
+        self.random = np.random.default_rng(self.network.readout.seed)
         self.start_hidden()
 
     def start_hidden(self):
-        for name, neuron in self.neuron_of.items():
-            unit, shape = self.units[self.weights_before(name).name], self.shapes[name]
-            threshold = np.maximum(np.rint(neuron.threshold.astype(float) / unit), 1)
-            start = np.minimum(np.rint(neuron.v_init.astype(float) / unit), threshold - 1)
-            self.v[name] = np.broadcast_to(start[:, None, None], shape).astype(np.int64)
+        self.v, self.since_rebase, self.gates = {}, {}, {}
+        for layer in self.network.layers:
+            name = layer.name
+            if isinstance(layer, Neurons):
+                start = np.minimum(self.whole(layer, layer.v_init), self.threshold(layer) - 1)
+                self.v[name] = spread(np.maximum(start, -(self.limit // 2)), self.shapes[name])
+                self.since_rebase[name] = 0
+            elif isinstance(layer, MaxPool2d):
+                self.gates[name] = Gates(layer, self.shapes[layer.inputs[0]])
 
-    def weights_before(self, name):
-        by_name = {layer.name: layer for layer in self.network.layers}
-        layer = by_name[name]
-        while not isinstance(layer, Conv2d | Linear):
-            layer = by_name[layer.inputs[0]]
-        return layer
+    def whole(self, layer, values):
+        return np.rint(values.astype(float) / self.units[layer.name]).astype(np.int64)
+
+    def threshold(self, layer):
+        return np.maximum(self.whole(layer, layer.threshold), 1)
 
     def step(self, inputs, current=False):
-        """inputs: int (channel, height, width) spike counts, or float values of constant current. Returns spikes."""
-        signal, out = np.asarray(inputs), {}
+        """inputs: int (channel, height, width) spike counts, or float values of constant current.
+
+        Returns the spikes of each layer of neurons and each max pool, and the current into a layer that is read out.
+        """
+        spikes, out = {"input": np.asarray(inputs)}, {}
         if current:
-            signal = np.rint(signal.astype(float) * 2**16).astype(np.int64)
+            spikes["input"] = np.rint(spikes["input"].astype(float) * 2**16).astype(np.int64)
         for layer in self.network.layers:
-            if isinstance(layer, SumPool2d):
-                signal = sum_pool(signal, layer.kernel, layer.stride)
-            elif isinstance(layer, Conv2d | Linear):
-                signal = self.weigh(layer, signal, current)
-                out[layer.name] = signal
-            elif isinstance(layer, IF):
-                if current:  # up to here in multiples of 2**-16
-                    signal, current = (signal + 2**15) >> 16, False
-                signal = self.fire(layer, signal)
-                out[layer.name] = signal
-        self.steps += 1
-        self.evidence.append(signal)
+            name = layer.name
+            if isinstance(layer, Delay):
+                spikes[name] = self.delayed(layer, spikes["input"])
+            elif isinstance(layer, MaxPool2d):
+                arrived = sum(along(spikes[source], route, self.shapes) for source, route in self.routes[name])
+                spikes[name] = out[name] = self.gates[name].step(arrived)
+            elif isinstance(layer, Neurons):
+                spikes[name] = out[name] = self.fire(layer, self.arriving(name, spikes, current) + self.bias[name])
+            elif name in self.ends:
+                out[name] = self.arriving(name, spikes, current) + self.bias[name]
+        self.evidence.append(out[self.network.layers[-1].name])
+        if self.network.readout.kind.startswith("softmax"):
+            self.drawn.append(self.draw())
         return out
 
-    def weigh(self, layer, signal, current):
-        unit = self.units[layer.name]
-        weight = np.rint(layer.weight.astype(float) / unit).astype(np.int64)
-        bias = np.zeros(len(weight)) if layer.bias is None else layer.bias.astype(float)
-        bias = np.rint(bias * self.bias_scale / unit).astype(np.int64)
-        if isinstance(layer, Linear):
-            weight = weight.reshape(len(weight), *signal.shape)
-            options = ((1, 1), (0, 0), (1, 1), 1)
-        else:
-            options = (layer.stride, layer.padding, layer.dilation, layer.groups)
-        if current:
-            z = convolve(signal, weight, *options)
-            bias = bias << 16
-        else:
-            z = convolve(signal.astype(np.int64), weight, *options)
-            ones = np.ones_like(weight)
-            self.synops[layer.name] = self.synops.get(layer.name, 0) + int(
-                convolve(signal.astype(np.int64), ones, *options).sum()
-            )
-        return z + bias[:, None, None]
+    def delayed(self, layer, frame):
+        self.past.append(frame)
+        steps = [round(delay / (self.network.timestep_us * self.bias_scale)) for delay in layer.delays_us]
+        return np.concatenate([self.past[-1 - n] if n < len(self.past) else np.zeros_like(frame) for n in steps])
 
-    def fire(self, layer, z):
-        name = layer.inputs[0]
-        unit = self.units[self.weights_before(name).name]
-        threshold = np.maximum(np.rint(layer.threshold.astype(float) / unit), 1).astype(np.int64)[:, None, None]
-        v = np.clip(self.v[name] + z, -self.LIMIT, self.LIMIT)
-        spikes = v >= threshold
-        self.v[name] = np.where(spikes, 0 if layer.reset == "zero" else v - threshold, v)
-        return spikes.astype(np.int64)
+    def arriving(self, end, spikes, current):
+        """The weighted spikes of all routes. Constant current, in multiples of 2**-16, is summed, then rounded once."""
+        total = np.zeros(self.shapes[end], np.int64)
+        fine = total.copy()
+        for source, route in self.routes[end]:
+            weight, name = self.whole_weights(end, route)
+            size = np.abs(spikes[source].astype(np.int64))
+            if name is None:  # without weights each spike arrives as it is, at the neurons of its own channel
+                arrived = along(spikes[source], route, self.shapes) * weight[:, None, None]
+                added = along(size, route, self.shapes)
+            else:
+                arrived = along(spikes[source].astype(np.int64), route, self.shapes, weight)
+                added = along(size, route, self.shapes, np.ones_like(weight))
+            if current and source == "input":
+                fine = fine + arrived
+            else:
+                total = total + arrived
+                self.synops[name or end] = self.synops.get(name or end, 0) + int(added.sum())
+        return total + ((fine + 2**15) >> 16)
+
+    def whole_weights(self, end, route):
+        """(weights of a route in units of the neurons at its end, name of their layer); None: of a route without."""
+        unit, scale = self.units[end], 1.0
+        weighted = [k for k, (layer, _) in enumerate(route) if isinstance(layer, Conv2d | Linear)]
+        for layer, _ in route:
+            if isinstance(layer, AvgPool2d):
+                scale = scale * (1.0 / (layer.kernel[0] * layer.kernel[1]))
+        if not weighted:
+            return np.rint(scale / unit).astype(np.int64), None
+        for layer, which in reversed(route[weighted[0] + 1 :]):
+            if isinstance(layer, Concat):  # the channels of the end that come from these weights
+                first = sum(self.shapes[name][0] for name in layer.inputs[:which])
+                unit = unit[first : first + self.shapes[layer.inputs[which]][0]]
+        layer = route[weighted[0]][0]
+        unit = unit.reshape(-1, *[1] * (layer.weight.ndim - 1))
+        return np.rint(layer.weight.astype(float) * scale / unit).astype(np.int64), layer.name
+
+    def fire(self, layer, arrived):
+        shape, v = self.shapes[layer.name], self.v[layer.name]
+        threshold = spread(self.threshold(layer), shape)
+        if isinstance(layer, LIF):
+            v = np.trunc(v.astype(float) * spread(layer.decay.astype(float) ** self.bias_scale, shape)).astype(np.int64)
+        v = v + arrived
+        if layer.v_min is not None:
+            v = np.maximum(v, spread(np.maximum(self.whole(layer, layer.v_min), -(self.limit // 2)), shape))
+        beyond = self.beyond_limit(layer, v)
+        spikes = np.where(v >= threshold, np.minimum(v // threshold, layer.max_spikes), 0)
+        if layer.signed:
+            spikes = np.where(-v >= threshold, -np.minimum(-v // threshold, layer.max_spikes), spikes)
+        if layer.reset == "subtract":
+            v = v - spikes * threshold
+        elif layer.reset == "zero":
+            v = np.where(spikes != 0, 0, v)
+        if beyond:
+            bounded = np.clip(v, -(self.limit // 2), self.limit // 2)
+            self.clamped += int((bounded != v).sum())
+            v, self.since_rebase[layer.name] = bounded, 0
+        self.v[layer.name] = v
+        return spikes
+
+    def beyond_limit(self, layer, v):
+        """Whether potentials, as an engine may store them, or the biases that it leaves out need to be bounded now."""
+        if isinstance(layer, LIF) or layer.v_min is not None:  # stored as they are
+            return (np.abs(v) > self.limit).any()
+        self.since_rebase[layer.name] += 1
+        bias, steps = self.bias[layer.name], self.since_rebase[layer.name]
+        largest = int(np.abs(bias).max())
+        long_ago = largest > 0 and steps >= max(self.limit // 2 // largest, 1)
+        return long_ago or (np.abs(v - steps * bias) > self.limit).any()
+
+    def draw(self):
+        """Spikes of a spiking softmax on what has arrived since the reset, each output's in its own units."""
+        unit = spread(self.units[self.network.layers[-1].name], self.evidence[0].shape).reshape(-1)
+        v = sum(self.evidence).reshape(-1) * unit
+        chance = np.exp(v - v.max())
+        uniform = self.random.random(len(v) + 2)
+        if self.network.readout.kind == "softmax_rate":
+            return (uniform[:-2] * chance.sum() < chance).astype(int)
+        spikes = np.zeros(len(v), int)
+        if uniform[-2] < 1 - math.exp(-self.network.readout.rate):
+            passed = np.cumsum(chance) > uniform[-1] * chance.sum()
+            spikes[passed.argmax() if passed.any() else len(v) - 1] = 1
+        return spikes
+
+
+class Gates:
+    """A spiking max pool, window by window, in every step."""
+
+    def __init__(self, layer, shape):
+        self.layer, self.t, self.g = layer, 0, 1.0
+        self.score = np.zeros(shape, float if layer.rule in ("fir", "exponential") else np.int64)
+        self.sent = np.zeros(layer.output_shape((shape,)), np.int64)
+
+    def step(self, x):
+        self.t += 1
+        self.g = max(self.g / 1.005, 1e-150)
+        if self.layer.rule == "fir":
+            self.score = self.score + x / self.t
+        elif self.layer.rule == "exponential":
+            self.score = self.score + x * self.g
+        elif self.layer.rule == "or":
+            self.score = x
+        else:
+            self.score = self.score + x
+        out = np.zeros_like(self.sent)
+        for c, row, column in np.ndindex(*out.shape):
+            places = [(c, y, x) for y, x in self.window(row, column)]
+            leader = max(places, key=lambda place: self.score[place])  # the first of equals
+            most = self.score[leader] - self.sent[c, row, column]
+            out[c, row, column] = most if self.layer.rule == "exact" else x[leader]
+        self.sent += out
+        return out
+
+    def window(self, row, column):
+        """Places (y, x) of one window within the input, row by row."""
+        (ky, kx), (sy, sx), (py, px) = self.layer.kernel, self.layer.stride, self.layer.padding
+        height, width = self.score.shape[1:]
+        for y in range(row * sy - py, row * sy - py + ky):
+            for x in range(column * sx - px, column * sx - px + kx):
+                if 0 <= y < height and 0 <= x < width:
+                    yield y, x
+
+
+def routes_to(by_name, name):
+    """Every way to the output of `name` from something that spikes: (source, [(linear layer, which input), ...])."""
+    layer = by_name.get(name)
+    if layer is None or isinstance(layer, Neurons | MaxPool2d | Delay):
+        return [(name, [])]
+    return [
+        (source, [*route, (layer, which)])
+        for which, before in enumerate(layer.inputs)
+        for source, route in routes_to(by_name, before)
+    ]
+
+
+def along(signal, route, shapes, weight=None):
+    """What a signal has become at the end of a route. Average pools only sum, `weight` stands in for the layer's."""
+    for layer, which in route:
+        if isinstance(layer, Conv2d | Linear):
+            signal = weigh(layer, signal, weight)
+        else:
+            inputs = [np.zeros(shapes[name], signal.dtype) for name in layer.inputs]
+            inputs[which] = signal
+            signal = hand_on(layer, inputs)
+    return signal
+
+
+def constant_part(by_name, shapes, name):
+    """What the biases alone give at the output of `name`, float64 (channel, height, width)."""
+    layer = by_name.get(name)
+    if layer is None or isinstance(layer, Neurons | MaxPool2d | Delay):
+        return np.zeros(shapes[name])
+    if isinstance(layer, Conv2d | Linear):
+        return np.zeros(shapes[name]) if layer.bias is None else spread(layer.bias.astype(float), shapes[name])
+    total = hand_on(layer, [constant_part(by_name, shapes, before) for before in layer.inputs])
+    return total * (1.0 / (layer.kernel[0] * layer.kernel[1])) if isinstance(layer, AvgPool2d) else total
+
+
+def hand_on(layer, inputs):
+    """What a layer without weights and without state makes of its inputs; an average pool only sums."""
+    if isinstance(layer, SumPool2d | AvgPool2d):
+        return sum_pool(inputs[0], layer.kernel, layer.stride, layer.padding)
+    if isinstance(layer, Upsample):
+        return np.repeat(np.repeat(inputs[0], layer.factor[0], 1), layer.factor[1], 2)
+    if isinstance(layer, Flatten):
+        return inputs[0].reshape(-1, 1, 1)
+    if isinstance(layer, Concat):
+        return np.concatenate(inputs)
+    assert isinstance(layer, Add)
+    return sum(inputs)
+
+
+def weigh(layer, signal, weight):
+    if isinstance(layer, Linear):
+        return convolve(signal, weight.reshape(len(weight), *signal.shape), (1, 1), (0, 0), (1, 1), 1)
+    return convolve(signal, weight, layer.stride, layer.padding, layer.dilation, layer.groups)
+
+
+def spread(values, shape):
+    """One value a channel -> (channel, height, width)."""
+    return np.broadcast_to(np.asarray(values)[:, None, None], shape).copy()
 
 
 def convolve(signal, weight, stride, padding, dilation, groups):
@@ -149,15 +343,14 @@ def convolve(signal, weight, stride, padding, dilation, groups):
     return z
 
 
-def sum_pool(signal, kernel, stride):
-    channels, height, width = signal.shape
-    rows = (height - kernel[0]) // stride[0] + 1
-    columns = (width - kernel[1]) // stride[1] + 1
-    pooled = np.zeros((channels, rows, columns), signal.dtype)
+def sum_pool(signal, kernel, stride, padding=(0, 0)):
+    (py, px), (sy, sx) = padding, stride
+    padded = np.pad(signal, ((0, 0), (py, py), (px, px)))
+    rows, columns = (padded.shape[1] - kernel[0]) // sy + 1, (padded.shape[2] - kernel[1]) // sx + 1
+    pooled = np.zeros((len(signal), rows, columns), signal.dtype)
     for y in range(rows):
         for x in range(columns):
-            top, left = y * stride[0], x * stride[1]
-            pooled[:, y, x] = signal[:, top : top + kernel[0], left : left + kernel[1]].sum(axis=(1, 2))
+            pooled[:, y, x] = padded[:, y * sy : y * sy + kernel[0], x * sx : x * sx + kernel[1]].sum(axis=(1, 2))
     return pooled
 
 
@@ -286,42 +479,58 @@ class Clock:
 
 
 def run_float(network, inputs):
-    """Scores after every step, and spikes of every IF layer so far; inputs: (channel, height, width) a step."""
+    """Scores after every step, and spikes of every layer of neurons so far; inputs: (channel, height, width) a step."""
     shapes = network.shapes()
-    v, spikes, scores = {}, {}, []
+    v, gates, spikes, scores = {}, {}, {}, []
     for layer in network.layers:
-        if isinstance(layer, IF):
-            v[layer.name] = np.broadcast_to(np.float64(layer.v_init)[:, None, None], shapes[layer.name]).copy()
+        if isinstance(layer, Neurons):
+            v[layer.name] = spread(layer.v_init.astype(float), shapes[layer.name])
             spikes[layer.name] = np.zeros(shapes[layer.name])
+        elif isinstance(layer, MaxPool2d):
+            gates[layer.name] = Gates(layer, shapes[layer.inputs[0]])
     output = np.zeros(shapes[network.layers[-1].name])
     for x in inputs:
         values = {"input": np.asarray(x, float)}
         for layer in network.layers:
-            values[layer.name] = float_layer(layer, values[layer.inputs[0]], v, spikes)
+            arriving = [values[name] for name in layer.inputs]
+            if isinstance(layer, Neurons):
+                values[layer.name] = fire_float(layer, arriving[0], v[layer.name])
+                spikes[layer.name] += values[layer.name]
+            elif isinstance(layer, MaxPool2d):
+                values[layer.name] = gates[layer.name].step(arriving[0])
+            else:
+                values[layer.name] = linear_float(layer, arriving)
         output += values[network.layers[-1].name]
         scores.append(output.reshape(-1).copy())
     return np.array(scores), spikes
 
 
-def float_layer(layer, x, v, spikes):
-    if isinstance(layer, SumPool2d):
-        return sum_pool(x, layer.kernel, layer.stride)
-    if isinstance(layer, IF):
-        fired = np.zeros_like(x)
-        for index in np.ndindex(*x.shape):
-            threshold = float(layer.threshold[index[0]])
-            v[layer.name][index] += x[index]
-            if v[layer.name][index] >= threshold:
-                fired[index] = 1
-                v[layer.name][index] = v[layer.name][index] - threshold if layer.reset == "subtract" else 0.0
-        spikes[layer.name] += fired
-        return fired
-    weight = layer.weight.astype(float)
-    if isinstance(layer, Linear):
-        z = convolve(x, weight.reshape(len(weight), *x.shape), (1, 1), (0, 0), (1, 1), 1)
-    else:
-        z = convolve(x, weight, layer.stride, layer.padding, layer.dilation, layer.groups)
-    return z if layer.bias is None else z + layer.bias.astype(float)[:, None, None]
+def fire_float(layer, arrived, v):
+    """Spikes of one layer of neurons, one after the other; their potentials v are changed."""
+    fired = np.zeros_like(arrived)
+    for index in np.ndindex(*arrived.shape):
+        c, threshold = index[0], float(layer.threshold[index[0]])
+        potential = v[index] * (float(layer.decay[c]) if isinstance(layer, LIF) else 1.0) + arrived[index]
+        if layer.v_min is not None:
+            potential = max(potential, float(layer.v_min[c]))
+        if potential >= threshold:
+            fired[index] = min(potential // threshold, layer.max_spikes)
+        elif layer.signed and -potential >= threshold:
+            fired[index] = -min(-potential // threshold, layer.max_spikes)
+        if layer.reset == "subtract":
+            potential -= fired[index] * threshold
+        elif layer.reset == "zero" and fired[index]:
+            potential = 0.0
+        v[index] = potential
+    return fired
+
+
+def linear_float(layer, inputs):
+    if isinstance(layer, Conv2d | Linear):
+        z = weigh(layer, inputs[0], layer.weight.astype(float))
+        return z if layer.bias is None else z + layer.bias.astype(float)[:, None, None]
+    z = hand_on(layer, inputs)
+    return z / (layer.kernel[0] * layer.kernel[1]) if isinstance(layer, AvgPool2d) else z
 
 
 # --- simulate: one pixel at a time, one shape at a time, one image point at a time ------------------------------------
