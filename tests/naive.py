@@ -209,6 +209,15 @@ class Clocked:
         long_ago = largest > 0 and steps >= max(self.limit // 2 // largest, 1)
         return long_ago or (np.abs(v - steps * bias) > self.limit).any()
 
+    def scores(self):
+        """What the readout has gathered since the reset, in the network's units, (class,)."""
+        if self.drawn:
+            return sum(self.drawn).astype(float)
+        total, last = sum(self.evidence), self.network.layers[-1].name
+        if self.network.readout.kind != "count":
+            total = total * self.units[last][:, None, None]
+        return total.reshape(-1).astype(float)
+
     def draw(self):
         """Spikes of a spiking softmax on what has arrived since the reset, each output's in its own units."""
         unit = spread(self.units[self.network.layers[-1].name], self.evidence[0].shape).reshape(-1)
