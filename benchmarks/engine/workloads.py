@@ -9,13 +9,17 @@ over the steps that are timed; density 1.0 means that every neuron and every inp
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from dvs_run.pipeline.binning import bin_events
+from dvs_run.pipeline.formats import open_recording
 from dvs_run.pipeline.network import IF, Conv2d, Layer, Linear, Network, Readout, SumPool2d
+from dvs_run.pipeline.slicer import TimeSlicer
 from dvs_run.pipeline.stream import BinnedSlice, CurrentSlice
 
 STEP_US = 1_000
@@ -86,6 +90,21 @@ def make(
         Readout("membrane"),
         timestep_us=STEP_US,
     )
+    return network, slices
+
+
+def recorded(network_path: Path, recording_path: Path, steps: int = 240) -> tuple[Network, Slices]:
+    """A trained network and the first slices of a recording, of the length that it was trained for."""
+    network = Network.load(network_path)
+    assert network.timestep_us is not None
+    slices: list[BinnedSlice] = []
+    with open_recording(recording_path) as recording:
+        slicer = TimeSlicer(network.timestep_us)
+        for packet in recording:
+            for piece in slicer.push(packet):
+                slices.append(bin_events(piece.events, recording.sensor, piece.t_start_us, piece.t_stop_us))
+                if len(slices) == steps:
+                    return network, slices
     return network, slices
 
 
