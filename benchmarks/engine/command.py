@@ -115,7 +115,8 @@ def _others(
     network: Network, slices: Slices, arguments: argparse.Namespace, missing: dict[str, str]
 ) -> dict[str, timing.Competitor]:
     """The dense baselines and the libraries; those that are not installed, or fail, are named in `missing`."""
-    torch._dynamo.reset()
+    if "torch._dynamo" in sys.modules:
+        torch._dynamo.reset()  # what was compiled for the configuration before
     inputs = twin.delayed_frames(network, slices)
     kinds: list[Kind] = ["snn", "convolutions"]
     if network.input_shape[0] == 3:
