@@ -65,7 +65,6 @@ class KernelCache:
 
     def load_overload(self, signature: Any, target: Any) -> Any:
         """The compiled kernel from disk, or None: then Numba compiles it and calls save_overload."""
-        target.refresh()
         folders, name = _folders_for(target.codegen()), self._name(signature)
         payload = folders.load(name) if folders and name and self._enabled else None
         if folders is None or payload is None:
@@ -73,30 +72,59 @@ class KernelCache:
         try:
             from numba.core.compiler import CompileResult
 
-            return CompileResult._rebuild(target, *pickle.loads(payload))
+            symbols, reduced = pickle.loads(payload)
+            _provide(symbols, target)
+            return CompileResult._rebuild(target, *reduced)
         except Exception as error:  # whatever it is, the source is there to be compiled
             reason = f"{type(error).__name__}: {error}"
-        folders.complain("file", f"the compiled kernel {self._start} cannot be loaded ({reason}); it is compiled anew")
+        folders.complain("file", f"a compiled kernel cannot be loaded and is made anew: {self._start}: {reason}")
         return None
 
     def save_overload(self, signature: Any, result: Any) -> None:
+        """Keep what Numba has just compiled."""
         folders, name = _folders_for(result.codegen), self._name(signature)
         if not folders or not name or not self._enabled:
             return
-        if result.lifted or result.library.has_dynamic_globals:  # addresses of this process
-            return
-        from numba.core.serialize import dumps
+        try:
+            from numba.core.serialize import dumps
 
-        folders.save(name, dumps(result._reduce()))
+            if result.lifted or result.library.has_dynamic_globals:  # addresses of this process
+                return
+            payload = dumps((_symbols_of(result.library), result._reduce()))
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            folders.complain("kept", f"the compiled kernel {self._start} cannot be kept: {reason}")
+            return
+        folders.save(name, payload)
 
     def _name(self, signature: Any) -> str | None:
         """Name of the file: the kernel, and what tells its versions apart. None: it cannot be told."""
         try:
-            parts = [str(signature), self._options, *map(_constant, _captured(self._function))]
+            line = self._function.__code__.co_firstlineno  # two of one name: in the branches of an `if`
+            parts = [str(signature), str(line), self._options, *map(_constant, _captured(self._function))]
             parts.append(_digest_of_file(inspect.getfile(self._function)))
         except (TypeError, OSError):
             return None
         return f"{self._start}-{hashlib.sha256(chr(10).join(parts).encode()).hexdigest()[:20]}"
+
+
+def _symbols_of(library: Any) -> list[str]:
+    """What compiled code calls and reads outside itself."""
+    module = library._final_module
+    outside = [item.name for item in (*module.functions, *module.global_variables) if item.is_declaration]
+    return [name for name in outside if not name.startswith("llvm.")]
+
+
+def _provide(symbols: list[str], target: Any) -> None:
+    """Have everything that compiled code needs. Numba's own cache loads all of Numba for it (0.3 s, SciPy's linear
+    algebra too); nearly always its run time suffices. Code with a symbol missing would end the process.
+    """
+    from llvmlite.binding import address_of_symbol
+    from numba.core.runtime import rtsys
+
+    rtsys.initialize(target)
+    if not all(map(address_of_symbol, symbols)):
+        target.refresh()
 
 
 _folders: KernelFolders | None = None

@@ -99,9 +99,13 @@ class KernelFolders:
 
     def _read(self, path: Path) -> bytes:
         flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-        with open(os.open(path, flags), "rb") as file:
-            _judge(os.fstat(file.fileno()), stat.S_ISREG)
-            content = file.read()
+        descriptor = os.open(path, flags)
+        try:
+            _judge(os.fstat(descriptor), stat.S_ISREG)
+            with open(descriptor, "rb", closefd=False) as file:
+                content = file.read()
+        finally:
+            os.close(descriptor)
         start = len(MAGIC) + hashlib.sha256().digest_size
         payload = content[start:]
         if content[:start] != self._header(path.name, payload):
@@ -165,7 +169,7 @@ def _check_owner(folder: Path) -> None:
 
 def _judge(found: os.stat_result, right_kind) -> None:  # type: ignore[no-untyped-def]
     if not right_kind(found.st_mode):
-        raise DamageError("it is not a plain file or folder")
+        raise DamageError("it is no plain file or folder")
     if _USER is None:
         return
     # Root and the owner of this very file could have us run anything anyway.
