@@ -1,12 +1,14 @@
-"""Run a Network: slices in, decisions out, state kept in between. The loops are in kernels.py, the layout in plan.py.
+"""Run a Network: slices in, decisions out, state kept in between.
 
     engine = Engine(Network.load("recordings/networks/gesture.npz"))
     for piece in slicer.push(packet):
         decision = engine.step(bin_events(piece.events, sensor, piece.t_start_us, piece.t_stop_us))
 
-An engine belongs to one thread at a time; several engines may run in several threads (the kernels release the GIL).
+graph.py reads the network, plan.py lays it out as arrays, kernels.py is one timestep, rows.py its innermost loops,
+ends.py input and readout, pools.py max pools. An engine belongs to one thread at a time; several engines may run in
+several threads (the kernels release the GIL).
 """
 
-from .engine import Engine
+from .engine import Engine, Snapshot
 
-__all__ = ["Engine"]
+__all__ = ["Engine", "Snapshot"]

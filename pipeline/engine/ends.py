@@ -1,98 +1,101 @@
-"""The two ends of a step: input becomes spikes or current of the first stage, the last stage becomes evidence.
+"""The two ends of a step: input becomes spikes or current of the first stages, the last stage becomes evidence.
 
 The step itself is kernels.py's.
 """
 
 import numpy as np
-from numba import njit
 
-from .kernels import bring_all_up_to, bring_up_to
+from ..kernel_cache import kernel
+from .kernels import COUNT, FIRST, GROUP, WEIGHT, X, Y
+from .plan import AXIS, LAST
 
 CURRENT_BITS = 16  # pixel values of constant-current input are rounded to 2**-16
 
 
-@njit(cache=True, nogil=True)
-def load_input(cells, counts, max_count, stages, spikes, n_spikes):
+@kernel
+def load_input(cells, counts, n, max_count, size, stage, cell_height, groups, spikes, n_groups):
     """Cells of a BinnedSlice become the spikes of stage 0. Returns -1, or the index of the first invalid cell."""
-    width, pixels = stages[0]["width"], stages[0]["height"] * stages[0]["width"]
-    size = pixels * stages[0]["channels"]
-    spike_y, spike_x, spike_channel, spike_count = spikes
-    for i in range(cells.shape[0]):
-        cell = np.int64(cells[i])
-        if cell < 0 or cell >= size or counts[i] < 1 or counts[i] > max_count:
+    cell_width = stage["cell_width"]
+    width = stage["width"] * cell_width
+    pixels = stage["height"] * cell_height * width
+    for i in range(n):
+        if cells[i] < 0 or cells[i] >= size or counts[i] < 1 or counts[i] > max_count:
+            n_groups[0] = 0
             return i
-        pixel = cell % pixels
-        spike_y[i], spike_x[i], spike_channel[i], spike_count[i] = (
-            pixel // width,
-            pixel % width,
-            cell // pixels,
-            counts[i],
-        )
-    n_spikes[0] = cells.shape[0]
+        channel, pixel = np.uint32(cells[i]) // np.uint32(pixels), np.uint32(cells[i]) % np.uint32(pixels)
+        y, x = pixel // np.uint32(width), pixel % np.uint32(width)
+        if cell_height > 1:
+            y //= np.uint32(cell_height)
+        if cell_width > 1:
+            x //= np.uint32(cell_width)
+        spikes[2 * i], spikes[2 * i + 1] = channel, counts[i]
+        groups[GROUP * i + Y], groups[GROUP * i + X] = y, x
+        groups[GROUP * i + FIRST], groups[GROUP * i + COUNT] = i, 1
+        groups[GROUP * i + WEIGHT] = 0 if counts[i] == 1 else counts[i]
+    n_groups[0] = n
     return -1
 
 
-@njit(cache=True, nogil=True)
-def add_current(step, stage, state, bias, drive):
-    """v += drive for every neuron of stage 1, before `run_step(step)`: the constant current of `current_of`."""
-    v, mark, updated, due, touched, carry, n_carry = state
-    channels = stage["channels"]
-    pixels = stage["height"] * stage["width"]
-    for q in range(pixels):
-        bring_up_to(step - 1, q, stage, v, bias, updated)
-        base = np.uint64(stage["first_neuron"] + q * channels)
-        row = np.uint64(q * channels)
-        for c in range(np.uint64(channels)):
-            v[base + c] += drive[row + c]
-        carry[stage["first_pixel"] + q] = q
-    n_carry[1] = pixels  # every pixel is to be looked at in this step
-
-
-@njit(cache=True, nogil=True)
-def current_of(values, stages, edge, weights, reach, reach_start, total):
-    """total[neuron] = sum of weight * value over the first edge, in units * 2**16; values: int64, channels first.
+@kernel
+def current_of(values, e, edges, stages, axes, reach, weights, cell_height, drive):
+    """drive[neuron] += sum of weight * value over one edge, in units * 2**16; values: int64, channels first.
 
     Returns the number of multiply-accumulates with a value that is not 0.
     """
-    width, pixels = stages[0]["width"], stages[0]["height"] * stages[0]["width"]
-    n, channels = edge["out_per_group"], stages[1]["channels"]
+    edge = edges[e]
+    source, target = stages[edge["source"]], stages[edge["target"]]
+    width = source["width"] * source["cell_width"]
+    pixels, out = source["height"] * cell_height * width, edge["out_per_group"]
     macs = 0
-    total[:] = 0
     for cell in range(values.shape[0]):
         if values[cell] == 0:
             continue
         channel, y, x = cell // pixels, cell % pixels // width, cell % pixels % width
-        group = channel // edge["in_per_group"] * n
-        for a in range(reach_start[edge["rows"] + y], reach_start[edge["rows"] + y + 1]):
-            for b in range(reach_start[edge["columns"] + x], reach_start[edge["columns"] + x + 1]):
-                q, tap = reach[a, 0] + reach[b, 0], reach[a, 1] + reach[b, 1]
-                row = edge["first_weight"] + (channel * edge["taps"] + tap) * n
-                for c in range(n):
-                    total[q * channels + group + c] += np.int64(weights[row + c]) * values[cell]
-                macs += n
+        row, column = AXIS * (edge["rows"] + y // cell_height), AXIS * (edge["columns"] + x // source["cell_width"])
+        first = target["first_neuron"] + edge["first_out"] + channel // edge["in_per_group"] * out
+        for a in range(axes[row], axes[row + LAST]):
+            for b in range(axes[column], axes[column + LAST]):
+                q = first + reach[2 * a] + reach[2 * b]
+                tap = edge["first_weight"] + channel * edge["channel_step"] + reach[2 * a + 1] + reach[2 * b + 1]
+                for c in range(out):
+                    drive[q + c] += np.int64(weights[tap + c]) * values[cell]
+                macs += out
     return macs
 
 
-@njit(cache=True, nogil=True)
-def read_out(step, stage, s, state, bias, spikes, n_spikes, gain):
-    """gain[neuron] = what this step adds to the evidence: spikes of an IF stage, else the current that arrived."""
-    v, mark, updated, due, touched, carry, n_carry = state
-    spike_y, spike_x, spike_channel, spike_count = spikes
-    first, width, channels = stage["first_neuron"], stage["width"], stage["channels"]
-    if stage["fires"]:
-        gain[:] = 0
-        for i in range(first, first + n_spikes[s]):
-            gain[(spike_y[i] * width + spike_x[i]) * channels + spike_channel[i]] += 1
-    else:
-        bring_all_up_to(step, stage, v, bias, updated)
-        for i in range(gain.shape[0]):
-            gain[i] = v[first + i]
-            v[first + i] = 0
+@kernel
+def read_potentials(stage, v, bias, gain):
+    """gain[(channel, pixel)] = what arrived in this step at the stage that is read out; its potentials start again."""
+    pixels, lanes, constant = stage["height"] * stage["width"], stage["lanes"], stage["first_constant"]
+    for q in range(pixels):
+        for c in range(stage["channels"]):
+            i = stage["first_neuron"] + q * lanes + c
+            gain[c * pixels + q] = np.int64(v[i]) + np.int64(bias[constant + c])
+            v[i] = 0
 
 
-@njit(cache=True, nogil=True)
+@kernel
+def read_spikes(stage, s, groups, spikes, n_groups, gain):
+    """gain[(channel, pixel)] = spikes of this step of the stage that is read out."""
+    pixels, width = stage["height"] * stage["width"], stage["width"]
+    gain[:] = 0
+    for g in range(stage["first_group"], stage["first_group"] + n_groups[s]):
+        q = groups[GROUP * g + Y] * width + groups[GROUP * g + X]
+        first = groups[GROUP * g + FIRST]
+        for i in range(first, first + groups[GROUP * g + COUNT]):
+            gain[spikes[2 * i] * pixels + q] += spikes[2 * i + 1]
+
+
+@kernel
 def slide(evidence, gain, ring, ring_stop_us, cursor, t_stop_us, window_us):
-    """evidence += gain, minus the gain of slices that ended window_us before t_stop_us; cursor = (oldest, n)."""
+    """evidence += gain, minus the gain of slices that ended window_us before t_stop_us; cursor = (oldest, n).
+
+    window_us 0: nothing is ever taken away.
+    """
+    for i in range(evidence.shape[0]):
+        evidence[i] += gain[i]
+    if window_us == 0:
+        return
     size = ring.shape[0]
     while cursor[1] > 0 and (ring_stop_us[cursor[0]] <= t_stop_us - window_us or cursor[1] == size):
         for i in range(evidence.shape[0]):
@@ -101,7 +104,43 @@ def slide(evidence, gain, ring, ring_stop_us, cursor, t_stop_us, window_us):
         cursor[1] -= 1
     newest = (cursor[0] + cursor[1]) % size
     for i in range(evidence.shape[0]):
-        evidence[i] += gain[i]
         ring[newest, i] = gain[i]
     ring_stop_us[newest] = t_stop_us
     cursor[1] += 1
+
+
+@kernel
+def draw(kind, rate, uniform, evidence, unit, counts):
+    """Spiking softmax (papers: Rueckauer et al. 2016, 2017): counts += spikes drawn from softmax(evidence * unit).
+
+    kind 1: each output fires by itself with its probability. kind 2: a Poisson generator of `rate` per step triggers,
+    and each trigger one output. uniform: float64[outputs + 2] in [0, 1), new ones for every step.
+    """
+    n, highest, total = evidence.shape[0], -np.inf, 0.0
+    for i in range(n):
+        highest = max(highest, evidence[i] * unit[i])
+    for i in range(n):
+        total += np.exp(evidence[i] * unit[i] - highest)
+    if kind == 1:
+        for i in range(n):
+            counts[i] += uniform[i] * total < np.exp(evidence[i] * unit[i] - highest)
+    elif uniform[n] < 1.0 - np.exp(-rate):
+        left, chosen = uniform[n + 1] * total, n - 1
+        for i in range(n):
+            left -= np.exp(evidence[i] * unit[i] - highest)
+            if left < 0:
+                chosen = i
+                break
+        counts[chosen] += 1
+
+
+@kernel
+def score(kind, evidence, unit, counts, scores):
+    """scores = evidence * unit, or the counts of a spiking softmax. Returns the index of the highest, -1 if all equal."""
+    best, lowest = 0, np.inf
+    for i in range(evidence.shape[0]):
+        scores[i] = evidence[i] * unit[i] if kind == 0 else counts[i]
+        lowest = min(lowest, scores[i])
+        if scores[i] > scores[best]:
+            best = i
+    return best if scores[best] > lowest else -1

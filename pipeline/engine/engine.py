@@ -1,5 +1,8 @@
-"""The public engine: checks at its door, then the kernels, once a slice. Nothing is allocated but the decision."""
+"""The public engine: checks at its door, then one call of the kernels a slice. Nothing is allocated but the decision."""
 
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
@@ -8,38 +11,50 @@ from ..errors import NetworkError
 from ..network import Delay, Network
 from ..stream import BinnedSlice, Classification, CurrentSlice
 from . import ends, kernels
+from .advance import SETTINGS_DTYPE, advance
 from .delays import DelayLine
-from .plan import INPUT_LIMIT, make_plan
+from .plan import INPUT, KEPT, PLAIN, POOL, READOUT, aligned, make_plan
+
+DRAWING = {"membrane": 0, "count": 0, "softmax_rate": 1, "softmax_poisson": 2}
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What `Engine.snapshot` copied; only for `Engine.restore`."""
+
+    arrays: tuple[np.ndarray, ...]
+    counters: tuple
+    random: np.random.Generator | None
+    delays: DelayLine | None
 
 
 class Engine:
     """A network and its state.
 
     timestep_us: length of the slices it will be given, if not the one the network was trained for; biases, which are
-    currents per timestep, are scaled with it. Raises NetworkError where the network is of a kind that it does not run.
+    currents per timestep, are scaled with it. numbers: "int8", "int16" or "float32", see plan.py. Raises NetworkError
+    where the network is of a kind that it does not run.
 
-    Attributes for reading: `network`, `timestep_us`, `steps` (since the last reset), `clamped` (potentials that met
-    the integer range, since the beginning; 0 in healthy networks), `rounding` (largest error of a weight per layer,
-    relative to the largest weight of that layer), `units` (what one integer step of a potential means, per layer).
+    Attributes for reading: `network`, `timestep_us`, `numbers`, `steps` (since the last reset), `clamped` (potentials
+    that met the range of the format, since the beginning; 0 in healthy networks), `rounding` (per weight layer, largest
+    error of a weight relative to the largest weight), `units` (per layer of neurons, and for the layer that is read
+    out: what 1 means in the engine's whole numbers, float64 (channels,)).
     """
 
-    def __init__(self, network: Network, timestep_us: int | None = None) -> None:
-        self.network = network
+    def __init__(self, network: Network, timestep_us: int | None = None, numbers: str = "int16") -> None:
+        self.network, self.numbers = network, numbers
         self.timestep_us = timestep_us or network.timestep_us
         if self.timestep_us is not None and self.timestep_us < 1:
             raise NetworkError(f"timestep_us is {timestep_us}, want at least 1 µs")
         scale = 1.0
         if network.timestep_us is not None and self.timestep_us is not None:
             scale = self.timestep_us / network.timestep_us
-        self._plan = plan = make_plan(network, scale)
-        self.units = dict(zip(plan.names[1:], plan.units[1:].tolist(), strict=True))
-        self.rounding = dict(zip(plan.names[1:], plan.rounding[1:].tolist(), strict=True))
-        self.clamped = 0
-        self._total_synops = 0
-        self._origin_us: int | None = None  # start of the stream's first slice
-        self._reached_us: int | None = None  # end of its last
-        self.steps = 0
+        self._plan = plan = make_plan(network, numbers, scale)
+        self._names = [population.name for population in plan.populations]
+        self.units = dict(zip(self._names[1:], plan.units[1:], strict=True))
+        self.rounding = plan.rounding
         self._allocate()
+        self.clamped = 0
         self.reset()
 
     def step(self, piece: BinnedSlice | CurrentSlice) -> Classification:
@@ -48,30 +63,50 @@ class Engine:
         Slices must come in order of time, all of `timestep_us`; time may be missing between them (drops), never
         doubled. Raises NetworkError for cells outside the input, counts below 1 or so large that sums could overflow.
         """
-        self._check_clock(piece.t_start_us, piece.t_stop_us)
+        t_start_us, t_stop_us = piece.t_start_us, piece.t_stop_us
+        if t_start_us < self._reached_us or t_stop_us - t_start_us != self._length_us:
+            self._check_clock(t_start_us, t_stop_us)
+        if self._window_us:
+            self._renew_state(t_start_us)
+        driven = isinstance(piece, CurrentSlice)
+        n = macs = 0
+        if driven:
+            macs = self._load_current(piece)  # type: ignore[arg-type]
+        elif len(piece.cells) or self._delays is not None:  # type: ignore[union-attr]
+            n = self._load_cells(piece)  # type: ignore[arg-type]
+        if self._random is not None:
+            self._uniform[:] = self._random.random(len(self._uniform))
+        scores = np.empty(len(self._gain))
         step = self.steps + 1
-        if isinstance(piece, CurrentSlice):
-            self._load_current(piece, step)
-        else:
-            self._load_cells(piece)
-        self.clamped += kernels.run_step(
-            step, self._plan_arrays, self._state, self._spikes, self._n_spikes, self._synops
+        index, synops, clamped = advance(
+            self._cells, self._counts, n, step, t_stop_us, driven, *self._arguments, scores
         )
-        self.steps, self._reached_us = step, piece.t_stop_us
-        self._read_out(piece.t_stop_us)
-        return self._classify(piece)
+        if index < -1:
+            self._refuse_cell(-2 - index)
+        self.steps, self._reached_us = step, t_stop_us
+        self.clamped += clamped
+        self._seen += synops + macs
+        if self._seen == 0:
+            index = -1
+        label = self.network.labels[index] if index >= 0 else ""
+        return Classification(t_start_us, t_stop_us, index, label, scores, synops + macs)
 
     def reset(self) -> None:
         """Forget everything that was seen: membranes to their initial potential, no evidence, time may begin anew."""
         self.steps = 0
-        for index in range(1, len(self._plan.stages)):
-            self._start_stage(index)
-        self._evidence[:] = 0
-        self._cursor[:] = 0
-        self._n_spikes[:] = 0
+        for s, stage in enumerate(self._plan.stages):
+            if stage["kind"] in (PLAIN, KEPT):
+                self._start_stage(s)
+            elif stage["kind"] == READOUT:
+                kernels.start_output(stage, self._v)
+        for array in (self._evidence, self._cursor, self._drawn, self._n_groups, self._estimate, self._emitted):
+            array[:] = 0
         if self._delays is not None:
             self._delays.reset()
-        self._origin_us = self._reached_us = None
+        if self._random is not None:
+            self._random = np.random.default_rng(self.network.readout.seed)
+        self._origin_us: int | None = None  # start of the stream's first slice
+        self._reached_us = -(1 << 62)  # end of its last
         self._state_window = 0
         self._seen = 0
 
@@ -82,11 +117,11 @@ class Engine:
         one = np.zeros(1, np.int32)
         self.reset()
         self.step(BinnedSlice(0, length, one, one + 1))
-        if self._delays is None:
+        if self._delays is None and not self._pools_input:
             self.step(CurrentSlice(length, 2 * length, np.ones(self.network.input_shape, np.float32)))
         self.state()
         self.reset()
-        self._synops[:], self.clamped, self._total_synops = counters, clamped, int(counters.sum())
+        self._synops[:], self.clamped = counters, clamped
 
     @property
     def synops_per_layer(self) -> dict[str, int]:
@@ -94,79 +129,140 @@ class Engine:
 
         With constant-current input the first layer's multiply-accumulates are counted, once for each new image.
         """
-        return dict(zip(self._plan.names[1:], self._synops.tolist(), strict=True))
+        sums: dict[str, int] = {}
+        for name, count in zip(self._plan.edge_names, self._synops.tolist(), strict=True):
+            sums[name] = sums.get(name, 0) + count
+        return sums
 
     @property
     def macs_per_layer(self) -> MappingProxyType[str, int]:
         """Multiply-accumulates of one pass of the CNN, per weight layer, borders exact."""
-        return MappingProxyType(dict(zip(self._plan.names[1:], self._plan.macs.tolist(), strict=True)))
+        return MappingProxyType(self._plan.macs)
 
     def state(self) -> dict[str, np.ndarray]:
-        """A copy of the potentials per weight layer: float64 (channel, height, width), in the network's units."""
+        """A copy of the potentials per layer of neurons: float64 (channel, height, width), in the network's units."""
         potentials = {}
-        for index, name in enumerate(self._plan.names):
-            if index:
-                stage = self._plan.stages[index]
-                kernels.bring_all_up_to(self.steps, stage, self._v, self._plan.bias, self._updated)
-                potentials[name] = self._grid(index, self._v) * self._plan.units[index]
+        for s, stage in enumerate(self._plan.stages):
+            if stage["kind"] == KEPT:
+                kernels.bring_all_up(
+                    self.steps, stage, self._v, self._plan.bias, self._plan.floor, self._plan.decay, self._updated
+                )
+            if stage["kind"] in (PLAIN, KEPT, READOUT):
+                potentials[self._names[s]] = self._grid(s) * self._plan.units[s][:, None, None]
         return potentials
 
     def spikes(self, layer: str) -> np.ndarray:
-        """Spikes of the last step behind weight layer `layer`: flat indexes (channel, height, width), ascending."""
-        index = self._plan.names.index(layer)
-        stage = self._plan.stages[index]
-        used = slice(int(stage["first_neuron"]), int(stage["first_neuron"] + self._n_spikes[index]))
-        y, x, channel = (column[used] for column in self._spikes[:3])
-        return np.sort((channel * int(stage["height"]) + y) * int(stage["width"]) + x)
+        """Neurons of a layer that fired in the last step: flat indexes (channel, height, width), ascending."""
+        return np.flatnonzero(self.spike_counts(layer))
+
+    def spike_counts(self, layer: str) -> np.ndarray:
+        """Spikes of the last step of a layer of neurons or a max pool: int64 (channel, height, width)."""
+        s = self._names.index(layer)
+        stage, (cell_height, cell_width) = self._plan.stages[s], self._plan.cells[s]
+        counts = np.zeros(self._plan.populations[s].shape, np.int64)
+        first, lanes = int(stage["first_group"]), int(stage["lanes"])
+        groups, spikes = self._groups.reshape(-1, kernels.GROUP), self._spikes.reshape(-1, 2)
+        for row, column, start, n, _ in groups[first : first + self._n_groups[s]].tolist():
+            for neuron, times in spikes[start : start + n].tolist():
+                pixel, channel = divmod(neuron, lanes)
+                y, x = divmod(pixel, cell_width)
+                counts[channel, row * cell_height + y, column * cell_width + x] += times
+        return counts
+
+    def snapshot(self) -> Snapshot:
+        """All that the engine remembers of its stream, as a copy: what follows can be done again after `restore`."""
+        return Snapshot(
+            tuple(array.copy() for array in self._memory()),
+            (self.steps, self._origin_us, self._reached_us, self._state_window, self._seen),
+            copy.deepcopy(self._random),
+            copy.deepcopy(self._delays),
+        )
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go on from a snapshot of this engine, or of one of the same network, timestep and numbers."""
+        memory = self._memory()
+        if [array.shape for array in memory] != [array.shape for array in snapshot.arrays]:
+            raise NetworkError("the snapshot is of another network, timestep or number format than this engine's")
+        for array, kept in zip(memory, snapshot.arrays, strict=True):
+            array[:] = kept
+        self.steps, self._origin_us, self._reached_us, self._state_window, self._seen = snapshot.counters
+        self._random, self._delays = copy.deepcopy(snapshot.random), copy.deepcopy(snapshot.delays)
+
+    def _memory(self) -> tuple[np.ndarray, ...]:
+        return (
+            self._v, self._dirty, self._due, self._updated, self._clocks, self._estimate, self._emitted,
+            self._evidence, self._ring, self._ring_stop_us, self._cursor, self._drawn,
+        )  # fmt: skip
 
     def _allocate(self) -> None:
-        plan = self._plan
-        last = plan.stages[-1]
-        size = [int(s["height"] * s["width"]) for s in plan.stages]
-        neurons = int(last["first_neuron"] + size[-1] * last["channels"])
-        pixels = int(last["first_pixel"]) + size[-1]
-        outputs = int(size[-1] * last["channels"])
-        self._v = np.zeros(neurons, np.int32)
-        self._mark, self._updated, self._due = (np.zeros(pixels, np.int64) for _ in range(3))
-        self._n_carry = np.zeros(len(size), np.int64)
-        self._state = (
-            self._v,
-            self._mark,
-            self._updated,
-            self._due,
-            np.zeros(max(size), np.int32),  # touched
-            np.zeros(pixels, np.int32),  # carry
-            self._n_carry,
-        )
-        self._plan_arrays = (
-            plan.stages,
-            plan.edges,
-            plan.weights,
-            plan.bias,
-            plan.threshold,
-            plan.per_bias,
-            plan.reach,
-            plan.reach_start,
-        )
-        self._spikes = tuple(np.zeros(neurons, np.int32) for _ in range(4))  # y, x, channel, count
-        self._n_spikes = np.zeros(len(size), np.int64)
-        self._synops = np.zeros(len(size) - 1, np.int64)
-        self._cells, self._counts = np.zeros((2, int(np.prod(self.network.input_shape))), np.int32)
-        first = self.network.layers[0]
-        self._delays = (
-            DelayLine(first, self.network.input_shape, self.timestep_us) if isinstance(first, Delay) else None
-        )
-        self._gain, self._evidence = np.zeros((2, outputs), np.int64)
+        plan, network = self._plan, self.network
+        stages, form = plan.stages, plan.format
+        last, size = stages[-1], int(stages["size"].max())
+        cells = int(last["first_cell"] + last["height"] * last["width"])
+        n_spikes = int(last["first_spike"] + last["height"] * last["width"] * last["size"])
+        groups = int(last["first_group"] + last["height"] * last["width"])
+        neurons = int(last["first_neuron"] + last["height"] * last["width"] * last["size"])
+        most_rows = max(int((stages["pixels"] * stages["channels"]).max()), kernels.ROWS_EXACT)
+        self._v = aligned(np.zeros(neurons, form.potential), 1024)  # spare: rows of padded lanes may reach beyond
+        self._dirty = aligned(np.zeros(cells, np.uint8))
+        self._due, self._updated = aligned(np.zeros(cells, np.int64)), aligned(np.zeros(cells, np.int64))
+        self._clocks = np.zeros((len(stages), 2), np.int64)  # step of the last rebase; next step with something due
+        self._n_groups = np.zeros(len(stages), np.int64)
+        self._groups = np.zeros(groups * kernels.GROUP, np.int32)
+        self._spikes = np.zeros(n_spikes * 2, np.int32)
+        self._synops = np.zeros(len(plan.edges), np.int64)
+        self._drive = np.zeros(len(self._v), form.potential)
+        self._drive_values: np.ndarray | None = None  # the image that _drive was computed from
+        self._estimate, self._emitted = np.zeros(1), np.zeros(1, np.int64)
+        input_size = int(np.prod(network.input_shape))
+        first = network.layers[0]
+        self._delays = DelayLine(first, network.input_shape, self.timestep_us) if isinstance(first, Delay) else None
+        length = input_size * (len(first.delays_us) if isinstance(first, Delay) else 1)
+        self._cells, self._counts = np.zeros((2, length), np.int32)
+        self._pools_input = any(stages[edge["target"]]["kind"] == POOL for edge in plan.edges if edge["source"] == INPUT)
+        self._allocate_readout()
+        settings = np.zeros(1, SETTINGS_DTYPE)
+        settings["max_count"], settings["input_size"], settings["limit"] = plan.max_count, length, form.limit
+        settings["cell_height"] = plan.cells[0][0]
+        settings["window_us"] = network.readout.window_us or 0
+        settings["drawing"] = DRAWING[network.readout.kind]
+        settings["rate"] = getattr(network.readout, "rate", 0.0)
+        self._settings = settings
+        self._collect_arguments(most_rows, size)
+
+    def _allocate_readout(self) -> None:
+        network, last = self.network, self._plan.stages[-1]
+        pixels = int(last["height"] * last["width"])
+        outputs = pixels * int(last["channels"])
+        self._gain, self._evidence, self._drawn = np.zeros((3, outputs), np.int64)
         slots = 1
-        if self.network.readout.window_us is not None:
+        if network.readout.window_us is not None:
             if self.timestep_us is None:
                 raise NetworkError("a readout window in µs needs a timestep: pass timestep_us to Engine")
-            slots = -(-self.network.readout.window_us // self.timestep_us) + 1
-        self._ring = np.zeros((slots, outputs), np.int64)
-        self._ring_stop_us = np.zeros(slots, np.int64)
+            slots = -(-network.readout.window_us // self.timestep_us) + 1
+        self._ring, self._ring_stop_us = np.zeros((slots, outputs), np.int64), np.zeros(slots, np.int64)
         self._cursor = np.zeros(2, np.int64)
-        self._drive = np.zeros(int(size[1] * plan.stages[1]["channels"]), np.int32)
-        self._drive_values: np.ndarray | None = None  # the image that _drive was computed from
+        unit = self._plan.units[-1] if last["kind"] == READOUT else np.ones(int(last["channels"]))
+        self._unit = np.repeat(unit, pixels)
+        self._random = np.random.default_rng(0) if DRAWING[network.readout.kind] else None
+        self._uniform = np.zeros(outputs + 2)
+        self._length_us, self._window_us = self.timestep_us, network.state_window_us
+
+    def _collect_arguments(self, most_rows: int, size: int) -> None:
+        """Everything that `advance` takes and that stays the same array for ever."""
+        plan, form = self._plan, self._plan.format
+        total = aligned(np.zeros(max(int(plan.edges["patch"].max()), int(plan.edges["lanes"].max())), form.total), 512)
+        self._arguments = (
+            self._settings, self._unit, self._uniform,
+            plan.stages, plan.edges, plan.axes, plan.reach, plan.weights, plan.bias, plan.threshold, plan.floor,
+            plan.decay, plan.per_bias, plan.channel_of,
+            self._v, np.zeros_like(plan.threshold), self._dirty, self._due, self._updated, self._clocks,
+            self._n_groups, self._groups, self._spikes, self._synops,
+            total, np.zeros(most_rows, np.int64), np.zeros(most_rows, form.total), np.zeros(size, np.int64),
+            np.zeros(int(plan.stages["channels"].max()), np.int64), self._drive,
+            np.zeros(1), self._estimate, self._emitted,
+            self._gain, self._evidence, self._ring, self._ring_stop_us, self._cursor, self._drawn,
+        )  # fmt: skip
 
     def _check_clock(self, t_start_us: int, t_stop_us: int) -> None:
         if self.timestep_us is not None and t_stop_us - t_start_us != self.timestep_us:
@@ -174,116 +270,92 @@ class Engine:
                 f"a slice of {t_stop_us - t_start_us} µs came to an engine of {self.timestep_us} µs; "
                 "pass the slices' length as timestep_us to Engine, or cut slices of that length"
             )
-        if self._reached_us is not None and t_start_us < self._reached_us:
+        if t_start_us < self._reached_us:
             raise NetworkError(
                 f"a slice begins at {t_start_us} µs, but {self._reached_us} µs were reached; "
                 "reset() starts a new stream"
             )
+
+    def _renew_state(self, t_start_us: int) -> None:
+        """Hidden layers start afresh with every state window of the stream."""
         if self._origin_us is None:
             self._origin_us = t_start_us
-        if self.network.state_window_us is not None:
-            window = (t_start_us - self._origin_us) // self.network.state_window_us
-            if window != self._state_window:
-                self._state_window = window
-                for index in range(1, len(self._plan.stages)):
-                    if self._plan.stages[index]["fires"]:
-                        self._start_stage(index)
+        window = (t_start_us - self._origin_us) // self._window_us  # type: ignore[operator]
+        if window != self._state_window:
+            self._state_window = window
+            for s, stage in enumerate(self._plan.stages):
+                if stage["kind"] in (PLAIN, KEPT):
+                    self._start_stage(s)
 
-    def _start_stage(self, index: int) -> None:
+    def _start_stage(self, s: int) -> None:
         plan = self._plan
         kernels.start_stage(
-            self.steps,
-            plan.stages[index],
-            index,
-            self._v,
-            plan.threshold,
-            plan.per_bias,
-            plan.v_init,
-            self._mark,
-            self._updated,
-            self._due,
-            self._n_carry,
-        )
+            self.steps, plan.stages[s], s, self._clocks, self._v, plan.v_init, plan.threshold, plan.bias, self._due,
+            self._updated, self._dirty,
+        )  # fmt: skip
 
-    def _load_cells(self, piece: BinnedSlice) -> None:
+    def _load_cells(self, piece: BinnedSlice) -> int:
         n = len(piece.cells)
         if n > len(self._cells) or len(piece.counts) != n:
             raise NetworkError(
                 f"a slice lists {n} cells and {len(piece.counts)} counts, the input has {len(self._cells)} cells; "
                 "list each cell once"
             )
-        if self._delays is not None:
-            cells, counts = self._delays.push(piece)
-        else:
+        if self._delays is None:
             self._cells[:n], self._counts[:n] = piece.cells, piece.counts
-            cells, counts = self._cells[:n], self._counts[:n]
-        bad = ends.load_input(cells, counts, self._plan.max_count, self._plan.stages, self._spikes, self._n_spikes)
-        if bad >= 0:
-            raise NetworkError(
-                f"cell {bad} of a slice has index {cells[bad]} and count {counts[bad]}; want 0 <= index < "
-                f"{len(self._cells)} (input {self.network.input_shape}) and 1 <= count <= {self._plan.max_count}"
-            )
+            return n
+        cells, counts = self._delays.push(piece)
+        n = len(cells)
+        self._cells[:n], self._counts[:n] = cells, counts
+        return n
 
-    def _load_current(self, piece: CurrentSlice, step: int) -> None:
+    def _refuse_cell(self, bad: int) -> None:
+        raise NetworkError(
+            f"cell {bad} of a slice has index {self._cells[bad]} and count {self._counts[bad]}; want 0 <= index < "
+            f"{len(self._cells)} (input {self.network.input_shape}) and 1 <= count <= {self._plan.max_count}"
+        )
+
+    def _load_current(self, piece: CurrentSlice) -> int:
+        """Returns the multiply-accumulates of a new image; the same one again costs none."""
         if self._delays is not None:
             raise NetworkError("this network delays its input, which is defined for events only; give it BinnedSlices")
-        if self._drive_values is None or not np.array_equal(self._drive_values, piece.values):
-            self._compute_drive(piece.values)
-        self._n_spikes[0] = 0
-        ends.add_current(step, self._plan.stages[1], self._state, self._plan.bias, self._drive)
-
-    def _compute_drive(self, values: np.ndarray) -> None:
+        if self._pools_input:
+            raise NetworkError("this network max-pools its input, which is defined for spikes only; encode the image")
+        if self._drive_values is not None and np.array_equal(self._drive_values, piece.values):
+            return 0
+        values = piece.values
         if values.shape != self.network.input_shape or not np.isfinite(values).all() or np.abs(values).max() > 1 << 14:
             raise NetworkError(
                 f"a current of shape {values.shape} came to an input of {self.network.input_shape}; "
                 "want that shape and finite values within +-16384"
             )
-        scaled = np.rint(values.astype(np.float64).reshape(-1) * (1 << ends.CURRENT_BITS)).astype(np.int64)
-        total = np.zeros(len(self._drive), np.int64)
         plan = self._plan
-        self._synops[0] += ends.current_of(
-            scaled, plan.stages, plan.edges[0], plan.weights, plan.reach, plan.reach_start, total
-        )
+        scaled = np.rint(values.astype(np.float64).reshape(-1) * (1 << ends.CURRENT_BITS)).astype(np.int64)
+        total, macs = np.zeros(len(self._v), np.int64), 0
+        for e, edge in enumerate(plan.edges):
+            if edge["source"] == INPUT:
+                here = ends.current_of(
+                    scaled, e, plan.edges, plan.stages, plan.axes, plan.reach, plan.weights, plan.cells[0][0], total
+                )
+                self._synops[e] += here
+                macs += here
         rounded = (total + (1 << (ends.CURRENT_BITS - 1))) >> ends.CURRENT_BITS
-        if np.abs(rounded).max() > INPUT_LIMIT:
-            raise NetworkError("the current into the first layer is too large for int32 sums; scale the image to 0..1")
-        self._drive[:] = rounded
+        if np.abs(rounded).max() > plan.format.input_limit:
+            raise NetworkError("the current into the first layer is too large for its sums; scale the image to 0..1")
+        self._drive[: len(rounded)] = rounded
         self._drive_values = values.copy()
+        return macs
 
-    def _read_out(self, t_stop_us: int) -> None:
-        last = len(self._plan.stages) - 1
-        ends.read_out(
-            self.steps,
-            self._plan.stages[last],
-            last,
-            self._state,
-            self._plan.bias,
-            self._spikes,
-            self._n_spikes,
-            self._gain,
-        )
-        window = self.network.readout.window_us
-        if window is None:
-            self._evidence += self._gain
-        else:
-            ends.slide(self._evidence, self._gain, self._ring, self._ring_stop_us, self._cursor, t_stop_us, window)
-
-    def _classify(self, piece: BinnedSlice | CurrentSlice) -> Classification:
-        total = int(self._synops.sum())
-        last = len(self._plan.stages) - 1
-        unit = 1.0 if self.network.readout.kind == "count" else self._plan.units[last]
-        grid = self._evidence.reshape(-1, int(self._plan.stages[last]["channels"]))
-        scores = grid.T.reshape(-1) * unit
-        synops, self._total_synops = total - self._total_synops, total
-        self._seen += synops
-        index = int(scores.argmax())
-        if self._seen == 0 or scores[index] == scores.min():
-            index = -1
-        label = self.network.labels[index] if index >= 0 else ""
-        return Classification(piece.t_start_us, piece.t_stop_us, index, label, scores, synops)
-
-    def _grid(self, index: int, flat: np.ndarray) -> np.ndarray:
-        stage = self._plan.stages[index]
-        height, width, channels = int(stage["height"]), int(stage["width"]), int(stage["channels"])
+    def _grid(self, s: int) -> np.ndarray:
+        """Stored potentials of a stage as (channel, height, width)."""
+        stage, (cell_height, cell_width) = self._plan.stages[s], self._plan.cells[s]
+        height, width, lanes = int(stage["height"]), int(stage["width"]), int(stage["lanes"])
         first = int(stage["first_neuron"])
-        return flat[first : first + height * width * channels].reshape(height, width, channels).transpose(2, 0, 1)
+        cells = self._v[first : first + height * width * int(stage["size"])]
+        cells = cells.reshape(height, width, cell_height, cell_width, lanes).transpose(4, 0, 2, 1, 3)
+        grid = cells.reshape(lanes, height * cell_height, width * cell_width)[: int(stage["channels"])].astype(float)
+        if stage["kind"] == PLAIN:  # stored without the biases since the last rebase, see kernels.py
+            constant = int(stage["first_constant"])
+            bias = self._plan.bias[constant : constant + len(grid)].astype(float)
+            grid += (self.steps - int(self._clocks[s, 0])) * bias[:, None, None]
+        return grid

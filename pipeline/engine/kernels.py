@@ -1,230 +1,444 @@
-"""The innermost loops: spikes in, membranes updated, spikes out. Start reading at `run_step`.
+"""One timestep: spikes in, potentials updated, spikes out. Start reading at `run_step`; the innermost loops are rows.py's.
 
-What a step costs: `_scatter` adds one contiguous row of weights for every (spike, kernel tap) pair and is where the
-time goes; `_fire` looks at the pixels that something was added to, not at all neurons. Nothing else grows with the
-size of a layer, but for `_wake`, one comparison per pixel, and only in layers with a positive bias.
+What a step costs: `_add` adds one row of weights for every (group of spikes, kernel tap) and is where the time goes;
+`_fire` looks at the cells that something was added to, not at all neurons. Nothing else grows with the size of a
+layer but `_wake` and the search for dirty cells, one byte or word per cell.
 
-How idle neurons are left alone although they have biases: a pixel remembers the step at which it was last updated,
-and the first spike to reach it adds the biases of the silent steps at once (exact: integers). A bias that will carry
-a neuron over its threshold by itself is foreseen: `due` holds a step by which the pixel must be looked at (never too
-late; too early only costs a look). A neuron still at or above threshold after its spike goes on the list `carry` for
-the next step.
+Groups. Spikes whose targets and taps are the same (those of one cell: a window of a pool, or one pixel) are added
+together: the sum of their rows first, in registers, then that sum once to the potentials.
 
-Indexes of the two inner loops are unsigned: with signed ones Numba must allow for negative (wrapped) indexes and LLVM
-emits scalar code, ten times slower. Every function runs unchanged with NUMBA_DISABLE_JIT=1.
+Biases without touching idle neurons. Stored is m = v - e * bias, where e is the number of steps since the stage was
+last rebased: a bias then moves the threshold (theta - e * bias, one subtraction per channel), not the neurons. That a
+bias carries a neuron over its threshold by itself is foreseen: `due` holds a step by which the cell must be looked at,
+never too late (too early only costs a look). Stages with a leak or a floor (KEPT) store v itself and make up for the
+silent steps of a cell when it is next touched.
+
+Rebasing. Stored potentials and e * bias must stay within the number format. When one leaves +-limit, e * bias is added
+to all of the stage, what is beyond +-limit / 2 is clamped and counted, and e starts again: see `rebase`.
 """
 
 import numpy as np
-from numba import njit
 
-from .plan import MEMBRANE_LIMIT
+from ..kernel_cache import kernel
+from .plan import AXIS, FIRST_MARK, KEPT, LAST, MARKS, NEVER, NONE, PLAIN, POOL, READOUT, ZERO
+from .pools import pool_spikes
+from .rows import add_row, add_total, find_at_least, pointer, smallest_gap, sum_rows, sum_rows_times
 
-LONG = 1 << 30  # steps; a pixel is looked at at least so often
+# A group of spikes is GROUP whole numbers: its cell, where its spikes begin, how many they are, and the sum of their
+# counts, 0 if all are 1. A spike is two: the neuron in its cell, and its count.
+GROUP, Y, X, FIRST, COUNT, WEIGHT = 5, 0, 1, 2, 3, 4
+LONG = 1 << 30  # steps; a cell is looked at at least so often
+ROWS_EXACT = 256  # rows of int8 whose sum fits int16
 
 
-@njit(cache=True, nogil=True)
-def run_step(step, plan, state, spikes, n_spikes, synops):
-    """One timestep: for each stage, integrate all that arrives, fire, reset. Equations: network.py.
+@kernel
+def run_step(
+    step, limit, has_drive, stages, edges, axes, reach, weights, bias, threshold, floor, decay, per_bias, channel_of,
+    v, moved, dirty, due, updated, clocks, n_groups, groups, spikes, synops, total, rows, times, found, tally, drive,
+    pools, estimate, emitted,
+):  # fmt: skip
+    """One timestep of all stages: what the arrays hold is said where engine.py makes them. Returns clamped potentials.
 
-    step: int64, counts from 1 after a reset. plan = (stages, edges, weights, bias, threshold, per_bias, reach,
-    reach_start); state = (v, mark, updated, due, touched, carry, n_carry); spikes = (y, x, channel, count), from
-    first_neuron of each stage on, n_spikes[stage] of them in use; those of stage 0 are the input. synops[edge] +=
-    weights added. Returns how often a potential was clamped.
+    Equations: layers.py. step counts from 1 after a reset. The groups and spikes of stage 0 are the input.
     """
-    stages, edges, weights, bias, threshold, per_bias, reach, reach_start = plan
-    v, mark, updated, due, touched, carry, n_carry = state
+    pointers = (
+        pointer(weights), pointer(bias), pointer(threshold), pointer(floor), pointer(decay), pointer(per_bias),
+        pointer(v), pointer(moved), pointer(dirty), pointer(due), pointer(updated), pointer(reach),
+        pointer(total), pointer(rows), pointer(times), pointer(found), pointer(tally), pointer(channel_of),
+        pointer(axes), pointer(groups), pointer(spikes),
+    )  # fmt: skip
     clamped = 0
-    for e in range(edges.shape[0]):
-        edge, stage = edges[e], stages[edges[e]["target"]]
-        n = _wake(step, stage, e + 1, v, bias, mark, updated, due, touched, carry, n_carry)
-        n, added = _scatter(
-            step, edge, stages, weights, reach, reach_start, v, bias, mark, updated, touched, n, spikes, n_spikes
-        )
-        synops[e] += added
-        clamped += _fire(
-            step, stage, e + 1, v, bias, threshold, per_bias, updated, due, touched, n, carry, n_carry, spikes, n_spikes
-        )
+    for s in range(1, stages.shape[0]):
+        stage = stages[s]
+        if stage["kind"] == POOL:
+            pool_spikes(step, stages, s, pools, groups, spikes, n_groups, estimate, emitted, dirty)
+            continue
+        busy = _wake(step, stage, s, clocks, pointers)
+        driven = False
+        for e in range(stage["first_edge"], stage["last_edge"]):
+            driven |= has_drive and edges[e]["source"] == 0
+            if n_groups[edges[e]["source"]] > 0:
+                busy = True
+                if stage["kind"] != READOUT:
+                    _mark(edges[e], stages[edges[e]["source"]], stage, n_groups[edges[e]["source"]], pointers)
+        if driven and stage["kind"] != READOUT:
+            _mark_all(stage, pointers)
+        elif not busy and not driven:
+            n_groups[s] = 0
+            continue
+        if stage["kind"] == KEPT:
+            _bring_up(step - 1, stage, pointers)
+        if driven:
+            _add_drive(stage, v, drive)
+        for e in range(stage["first_edge"], stage["last_edge"]):
+            if n_groups[edges[e]["source"]] > 0:
+                synops[e] += _add(
+                    edges[e], stages[edges[e]["source"]], stage, n_groups[edges[e]["source"]], pointers
+                )
+        if stage["kind"] == READOUT:
+            continue
+        beyond = _fire(step, limit, stage, s, clocks, n_groups, pointers)
+        if beyond or step - clocks[s, 0] >= stage["longest"]:
+            clamped += rebase(step, limit, stage, s, clocks, v, bias, due)
     return clamped
 
 
-@njit(cache=True, nogil=True)
-def _scatter(
-    step, edge, stages, weights, reach, reach_start, v, bias, mark, updated, touched, n_touched, spikes, n_spikes
-):
-    """v[q, out] += count * weight[in, tap, out] for each spike (y, x, in, count) and each (pixel q, tap) it reaches.
+@kernel
+def _mark_all(stage, pointers):
+    """Every cell of the stage is to be looked at."""
+    dirty = pointers[8]
+    for cell in range(stage["first_cell"], stage["first_cell"] + stage["height"] * stage["width"]):
+        dirty[cell] = 1
 
-    What row y and column x reach is found in tables, which know of strides, pads, dilations and pools: reach[i] is
-    (pixel, tap) along one axis, and those of the two axes add up.
-    """
-    source, stage = edge["source"], stages[edge["target"]]
-    spike_y, spike_x, spike_channel, spike_count = spikes
+
+@kernel
+def _add_drive(stage, v, drive):
+    """v += the constant current of an image, for every neuron of the stage."""
+    first = np.uint64(stage["first_neuron"])
+    last = first + np.uint64(stage["height"] * stage["width"] * stage["size"])
+    for i in range(first, last):
+        v[i] += drive[i]
+
+
+@kernel
+def _wake(step, stage, s, clocks, pointers):
+    """Make dirty the cells that must be looked at in this step although nothing may arrive. Whether there were any."""
+    dirty, due = pointers[8], pointers[9]
+    if clocks[s, 1] > step:
+        return False
+    rest = NEVER
+    first = stage["first_cell"]
+    for cell in range(first, first + stage["height"] * stage["width"]):
+        if due[cell] <= step:
+            dirty[cell] = 1
+        else:
+            rest = min(rest, due[cell])
+    clocks[s, 1] = rest
+    return True
+
+
+@kernel
+def _mark(edge, source, stage, n_groups, pointers):
+    """dirty[cell] = 1 for the cells of `stage` that the groups of an edge's source reach (some more with dilation)."""
+    dirty, axes, groups = pointers[8], pointers[18], pointers[19]
+    first, base, width = source["first_group"], stage["first_cell"], stage["width"]
+    rows, columns = edge["rows"], edge["columns"]
+    for g in range(first, first + n_groups):
+        row, column = AXIS * (rows + groups[GROUP * g + Y]), AXIS * (columns + groups[GROUP * g + X])
+        start = base + axes[row + FIRST_MARK] + axes[column + FIRST_MARK]
+        for a in range(axes[row + MARKS]):
+            for b in range(axes[column + MARKS]):
+                dirty[start + a * width + b] = 1
+
+
+@kernel
+def _add(edge, source, stage, n_groups, pointers):
+    """v[q, out] += times * weight[in, tap, out] for each spike and each (pixel q, tap) it reaches. Returns additions."""
+    weights, v, reach = pointers[0], pointers[6], pointers[11]
+    axes, groups, spikes = pointers[18], pointers[19], pointers[20]
     # What the loops need is taken out of the records first: a store to v could, for all LLVM knows, change them.
-    rows, columns, taps, first_weight = edge["rows"], edge["columns"], edge["taps"], edge["first_weight"]
-    in_per_group, n_out, biased = edge["in_per_group"], edge["out_per_group"], stage["biased"]
-    channels, first_pixel, first_neuron = stage["channels"], stage["first_pixel"], stage["first_neuron"]
-    first_channel = stage["first_channel"]
+    base, out = stage["first_neuron"] + edge["first_out"], edge["out_per_group"]
+    first_weight, channel_step, lanes = edge["first_weight"], edge["channel_step"], edge["lanes"]
+    in_per_group, grouped = edge["in_per_group"], edge["groups"] > 1
+    rows, columns, first = edge["rows"], edge["columns"], source["first_group"]
+    channels, single = source["channels"], source["pixels"] == 1
+    channel_of, first_constant = pointers[17], source["first_constant"]
     added = 0
-    for i in range(stages[source]["first_neuron"], stages[source]["first_neuron"] + n_spikes[source]):
-        c_in, times = np.int64(spike_channel[i]), spike_count[i]
-        group = c_in // in_per_group * n_out if n_out < channels else 0
-        first_row, last_row = reach_start[rows + spike_y[i]], reach_start[rows + spike_y[i] + 1]
-        first_column, last_column = reach_start[columns + spike_x[i]], reach_start[columns + spike_x[i] + 1]
-        for a in range(first_row, last_row):
-            for b in range(first_column, last_column):
-                q, tap = reach[a, 0] + reach[b, 0], reach[a, 1] + reach[b, 1]
-                start = first_neuron + q * channels
-                if mark[first_pixel + q] != step:
-                    mark[first_pixel + q] = step
-                    touched[n_touched] = q
-                    n_touched += 1
-                    silent = step - 1 - updated[first_pixel + q]
-                    if biased and silent > 0:
-                        add_silent_steps(v, start, bias, first_channel, channels, silent)
-                _add(v, start + group, weights, first_weight + (c_in * taps + tap) * n_out, n_out, times)
-        added += (last_row - first_row) * (last_column - first_column) * n_out * times
-    return n_touched, added
+    for g in range(first, first + n_groups):
+        row, column = AXIS * (rows + groups[GROUP * g + Y]), AXIS * (columns + groups[GROUP * g + X])
+        a0, a1, b0, b1 = axes[row], axes[row + LAST], axes[column], axes[column + LAST]
+        taps = (a1 - a0) * (b1 - b0)
+        if taps == 0:
+            continue
+        start, n, weight = groups[GROUP * g + FIRST], groups[GROUP * g + COUNT], groups[GROUP * g + WEIGHT]
+        if n > 1 and not grouped:
+            if weight == 0 and (n <= channels or single):
+                _add_group(edge, first_constant, start, n, base, a0, a1, b0, b1, pointers)
+            else:
+                _add_group_times(edge, first_constant, start, n, base, a0, a1, b0, b1, pointers)
+            added += (n if weight == 0 else weight) * taps * out
+            continue
+        for i in range(start, start + n):
+            channel, times = channel_of[first_constant + spikes[2 * i]], spikes[2 * i + 1]
+            from_row = first_weight + channel * channel_step
+            to = base + (channel // in_per_group * out if grouped else 0)
+            for a in range(a0, a1):
+                for b in range(b0, b1):
+                    q, tap = to + reach[2 * a] + reach[2 * b], from_row + reach[2 * a + 1] + reach[2 * b + 1]
+                    if times == 1:
+                        add_row(v, q, weights, tap, lanes)
+                    else:
+                        for c in range(lanes):
+                            v[q + c] += times * weights[tap + c]
+            added += abs(times) * taps * out
+    return added
 
 
-@njit(cache=True, nogil=True, inline="always")
-def _add(v, start, weights, row, n, times):
-    """v[start : start + n] += times * weights[row : row + n]: the innermost loop of all."""
-    base, tap = np.uint64(start), np.uint64(row)
-    if times == 1:
-        for c in range(np.uint64(n)):
-            v[base + c] += weights[tap + c]
-    else:
-        for c in range(np.uint64(n)):
-            v[base + c] += times * weights[tap + c]
-
-
-@njit(cache=True, nogil=True)
-def _fire(
-    step, stage, s, v, bias, threshold, per_bias, updated, due, touched, n_touched, carry, n_carry, spikes, n_spikes
-):
-    """v += bias; where v >= threshold: spike, then v -= threshold or v = 0. Only pixels on the list are looked at."""
-    spike_y, spike_x, spike_channel, spike_count = spikes
-    fires, to_zero, rises, width = stage["fires"], stage["reset_to_zero"], stage["rises"], stage["width"]
-    first_pixel, first_neuron, n_channels = stage["first_pixel"], stage["first_neuron"], stage["channels"]
-    channels, first = np.uint64(n_channels), np.uint64(stage["first_channel"])
-    n, n_again, clamped = first_neuron, 0, 0
-    for i in range(n_touched):
-        q = np.int64(touched[i])
-        updated[first_pixel + q] = step
-        base = np.uint64(first_neuron + q * n_channels)
-        above = beyond = False
-        for c in range(channels):
-            v[base + c] += bias[first + c]
-            above |= v[base + c] >= threshold[first + c]
-            beyond |= (v[base + c] > MEMBRANE_LIMIT) | (v[base + c] < -MEMBRANE_LIMIT)
-        if beyond:
-            clamped += _clamp(v, base, channels)
-        if above and fires:
-            again = False
-            y, x = q // width, q % width
-            for c in range(channels):
-                over = v[base + c] - threshold[first + c]
-                if over >= 0:
-                    spike_y[n], spike_x[n], spike_channel[n], spike_count[n] = y, x, c, 1
-                    n += 1
-                    left = 0 if to_zero else over
-                    again |= left >= threshold[first + c]
-                    v[base + c] = left
-            if again:
-                carry[first_pixel + n_again] = q
-                n_again += 1
-        if rises:
-            due[first_pixel + q] = step + _steps_to_threshold(channels, first, v, per_bias, threshold, base)
-    n_spikes[s] = n - first_neuron
-    n_carry[s] = n_again
-    return clamped
-
-
-@njit(cache=True, nogil=True)
-def _clamp(v, base, channels):
-    """v <- min(max(v, -limit), limit); returns how many that changed."""
-    clamped = 0
-    for c in range(channels):
-        bounded = min(max(v[base + c], -MEMBRANE_LIMIT), MEMBRANE_LIMIT)
-        clamped += bounded != v[base + c]
-        v[base + c] = bounded
-    return clamped
-
-
-@njit(cache=True, nogil=True)
-def _wake(step, stage, s, v, bias, mark, updated, due, touched, carry, n_carry):
-    """Put on the list of this step: the pixels carried over, and those whose biases fall due."""
-    first_pixel, pixels, rises = stage["first_pixel"], stage["height"] * stage["width"], stage["rises"]
-    n = 0
-    for i in range(n_carry[s]):
-        q = carry[first_pixel + i]
-        mark[first_pixel + q] = step
-        touched[n] = q
-        n += 1
-    if rises:
-        for q in range(pixels):
-            if due[first_pixel + q] <= step and mark[first_pixel + q] != step:
-                mark[first_pixel + q] = step
-                touched[n] = q
-                n += 1
+@kernel(forceinline=True)
+def _add_group(edge, first_constant, start, n, base, a0, a1, b0, b1, pointers):
+    """The same for several spikes of one cell: their rows are summed first, then added once."""
+    weights, v, reach, total, rows = pointers[0], pointers[6], pointers[11], pointers[12], pointers[13]
+    channel_of, spikes = pointers[17], pointers[20]
+    first_weight, channel_step, lanes, patch = edge["first_weight"], edge["channel_step"], edge["lanes"], edge["patch"]
     for i in range(n):
-        bring_up_to(step - 1, np.int64(touched[i]), stage, v, bias, updated)
-    return n
+        rows[i] = first_weight + channel_of[first_constant + spikes[2 * (start + i)]] * channel_step
+    whole = 2 * (a1 - a0) * (b1 - b0) * lanes >= patch and patch > 0  # else most of a patch would be summed for nothing
+    for i in range(0, n, ROWS_EXACT):
+        part = min(n - i, ROWS_EXACT)
+        if whole:
+            sum_rows(total, weights, rows, i, part, 0, patch)
+        for a in range(a0, a1):
+            for b in range(b0, b1):
+                q, tap = base + reach[2 * a] + reach[2 * b], reach[2 * a + 1] + reach[2 * b + 1]
+                if not whole:
+                    sum_rows(total, weights, rows, i, part, tap, lanes)
+                    add_total(v, q, total, 0, lanes)
+                else:
+                    add_total(v, q, total, tap, lanes)
 
 
-@njit(cache=True, nogil=True)
-def start_stage(step, stage, s, v, threshold, per_bias, v_init, mark, updated, due, n_carry):
-    """Every neuron of a stage at v_init, as if `step` had just been done."""
-    channels, first = stage["channels"], stage["first_channel"]
-    soonest = _steps_to_threshold(np.uint64(channels), np.uint64(first), v_init, per_bias, threshold, np.uint64(first))
-    for q in range(stage["height"] * stage["width"]):
-        base = stage["first_neuron"] + q * channels
-        for c in range(channels):
-            v[base + c] = v_init[first + c]
-        updated[stage["first_pixel"] + q] = step
-        mark[stage["first_pixel"] + q] = 0
-        due[stage["first_pixel"] + q] = step + soonest
-    n_carry[s] = 0
+@kernel
+def _add_group_times(edge, first_constant, start, n, base, a0, a1, b0, b1, pointers):
+    """The same for many spikes, or several a neuron: spikes of the same channel are counted first."""
+    weights, v, reach, total, rows = pointers[0], pointers[6], pointers[11], pointers[12], pointers[13]
+    times, tally, channel_of, spikes = pointers[14], pointers[16], pointers[17], pointers[20]
+    first_weight, channel_step, lanes, patch = edge["first_weight"], edge["channel_step"], edge["lanes"], edge["patch"]
+    for i in range(start, start + n):
+        tally[channel_of[first_constant + spikes[2 * i]]] += spikes[2 * i + 1]
+    whole = 2 * (a1 - a0) * (b1 - b0) * lanes >= patch and patch > 0
+    m, room = 0, ROWS_EXACT
+    for channel in range(edge["source_channels"]):
+        count = tally[channel]
+        tally[channel] = 0
+        while count != 0:  # as often as the sum of rows has room for it
+            part = min(max(count, -ROWS_EXACT), ROWS_EXACT)
+            if abs(part) > room:
+                _add_times(m, whole, edge, base, a0, a1, b0, b1, pointers)
+                m, room = 0, ROWS_EXACT
+            rows[m], times[m] = first_weight + channel * channel_step, part
+            m += 1
+            room -= abs(part)
+            count -= part
+    if m > 0:
+        _add_times(m, whole, edge, base, a0, a1, b0, b1, pointers)
 
 
-@njit(cache=True, nogil=True)
-def bring_all_up_to(step, stage, v, bias, updated):
-    """Add the biases of all silent steps, so that v is what a clocked engine would hold after `step`."""
-    for q in range(stage["height"] * stage["width"]):
-        bring_up_to(step, q, stage, v, bias, updated)
+@kernel
+def _add_times(m, whole, edge, base, a0, a1, b0, b1, pointers):
+    """v += the sum of m rows, each so many times."""
+    weights, v, reach, total, rows, times = (
+        pointers[0], pointers[6], pointers[11], pointers[12], pointers[13], pointers[14],
+    )  # fmt: skip
+    lanes, patch = edge["lanes"], edge["patch"]
+    if whole:
+        sum_rows_times(total, weights, rows, times, 0, m, 0, patch)
+    for a in range(a0, a1):
+        for b in range(b0, b1):
+            q, tap = base + reach[2 * a] + reach[2 * b], reach[2 * a + 1] + reach[2 * b + 1]
+            if not whole:
+                sum_rows_times(total, weights, rows, times, 0, m, tap, lanes)
+                add_total(v, q, total, 0, lanes)
+            else:
+                add_total(v, q, total, tap, lanes)
 
 
-@njit(cache=True, nogil=True, inline="always")
-def bring_up_to(step, q, stage, v, bias, updated):
-    """v <- max(-limit, v + bias * silent steps): what as many steps without input would have done one by one."""
-    silent = step - updated[stage["first_pixel"] + q]
-    if silent > 0:
-        updated[stage["first_pixel"] + q] = step
-        if stage["biased"]:
-            start = stage["first_neuron"] + q * stage["channels"]
-            add_silent_steps(v, start, bias, stage["first_channel"], stage["channels"], silent)
+@kernel
+def _fire(step, limit, stage, s, clocks, n_groups, pointers):
+    """Where v >= threshold: spike, then reset. Only dirty cells are looked at, and are clean thereafter.
 
-
-@njit(cache=True, nogil=True)
-def add_silent_steps(v, start, bias, first, channels, silent):
-    """v <- min(max(v + silent * bias, -limit), limit) for the channels of one pixel; `start` is its first neuron."""
-    base, row = np.uint64(start), np.uint64(first)
-    for c in range(np.uint64(channels)):
-        potential = v[base + c] + np.int64(bias[row + c]) * silent
-        v[base + c] = min(max(potential, -MEMBRANE_LIMIT), MEMBRANE_LIMIT)
-
-
-@njit(cache=True, nogil=True)
-def _steps_to_threshold(channels, first, v, per_bias, threshold, base):
-    """Fewest steps of bias alone that bring a neuron of one pixel to its threshold: 1 to LONG, never too many.
-
-    ceil(missing / bias) by a multiplication in float32: an integer division for every neuron would cost more than the
-    whole step. The two factors are larger than float32's rounding, so the result may be one too few (which costs a
-    look) but not one too many. per_bias is 1 / bias where the bias is above 0, and huge elsewhere; missing is above 0
-    but for neurons on `carry`.
+    Returns whether a stored potential went beyond +-limit.
     """
-    soonest = np.int32(LONG)
-    for c in range(channels):
-        missing = np.float32(threshold[first + c] - v[base + c])
-        steps = missing * per_bias[first + c] * np.float32(1 - 1e-6) + np.float32(0.999)
-        soonest = min(soonest, np.int32(min(max(steps, np.float32(0)), np.float32(LONG))))  # casts only what fits
-    return max(np.int64(soonest), 1)
+    bias, threshold, v, moved, dirty, due = (
+        pointers[1], pointers[2], pointers[6], pointers[7], pointers[8], pointers[9],
+    )  # fmt: skip
+    found, groups, spikes = pointers[15], pointers[19], pointers[20]
+    constant, size, width, kind = stage["first_constant"], stage["size"], stage["width"], stage["kind"]
+    first_cell, base, foresees = stage["first_cell"], stage["first_neuron"], stage["foresees"]
+    simple, to_zero = stage["simple"], stage["reset"] == ZERO
+    # Leaks raise what is below 0, and negative spikes have a second threshold: these stages are looked at in every step.
+    every_step, per_bias = kind == KEPT or stage["is_signed"] != 0, pointers[5]
+    elapsed = step - clocks[s, 0] if kind == PLAIN else 0
+    for i in range(constant, constant + size):
+        moved[i] = threshold[i] - elapsed * bias[i]
+    group, spike = stage["first_group"], stage["first_spike"]
+    soonest, beyond = clocks[s, 1], False
+    for cell in range(stage["height"] * width):
+        if dirty[first_cell + cell] == 0:
+            continue
+        dirty[first_cell + cell] = 0
+        start, at = spike, base + cell * size
+        next_look = NEVER
+        if simple and kind == PLAIN:
+            n, outside = find_at_least(v, at, moved, constant, size, limit, found)
+            beyond |= outside
+            for i in range(n):
+                j = found[i]
+                left = (moved[constant + j] if to_zero else v[at + j]) - threshold[constant + j]
+                v[at + j] = left
+                if left >= moved[constant + j] - bias[constant + j]:  # what the threshold will be in the next step
+                    next_look = step + 1
+                spikes[2 * spike], spikes[2 * spike + 1] = j, 1
+                spike += 1
+            weight = 0
+        else:
+            spike, weight, again, outside = _fire_cell(stage, at, elapsed, limit, spike, pointers)
+            beyond |= outside
+            if again:
+                next_look = step + 1
+        if spike > start:
+            groups[GROUP * group + Y], groups[GROUP * group + X] = cell // width, cell % width
+            groups[GROUP * group + FIRST], groups[GROUP * group + COUNT] = start, spike - start
+            groups[GROUP * group + WEIGHT] = weight
+            group += 1
+        if foresees and next_look == NEVER:
+            next_look = step + (1 if every_step else _steps_to_threshold(v, at, moved, per_bias, constant, size))
+        due[first_cell + cell] = next_look
+        soonest = min(soonest, next_look)
+    clocks[s, 1] = soonest
+    n_groups[s] = group - stage["first_group"]
+    return beyond
+
+
+@kernel
+def _fire_cell(stage, at, elapsed, limit, spike, pointers):
+    """One cell with every option: several spikes a step, negative ones, no reset, a floor, a leak.
+
+    Returns (one past its last spike, sum of its counts or 0 if all are 1, look again next step, beyond the limit).
+    """
+    bias, threshold, floor, v, spikes = pointers[1], pointers[2], pointers[3], pointers[6], pointers[20]
+    constant, most, reset, is_signed = stage["first_constant"], stage["max_spikes"], stage["reset"], stage["is_signed"]
+    kept = stage["kind"] == KEPT
+    weight, all_one, again, beyond = 0, True, False, False
+    for j in range(stage["size"]):
+        i = constant + j
+        shift = 0 if kept else elapsed * np.int64(bias[i])
+        potential = np.int64(v[at + j]) + shift
+        if kept:
+            potential = max(potential, np.int64(floor[i]))
+        beyond |= abs(potential - shift) > limit
+        theta, times = np.int64(threshold[i]), 0
+        if potential >= theta:
+            times = min(potential // theta, most)
+        elif is_signed and -potential >= theta:
+            times = -min(-potential // theta, most)
+        if times != 0:
+            if reset == ZERO:
+                potential = np.int64(0)
+            elif reset != NONE:
+                potential -= times * theta
+            spikes[2 * spike], spikes[2 * spike + 1] = j, times
+            spike += 1
+            weight += abs(times)
+            all_one &= times == 1
+            again |= potential >= theta - max(np.int64(bias[i]), 0) or (
+                is_signed and -potential >= theta - max(-np.int64(bias[i]), 0)
+            )
+        v[at + j] = potential - shift
+    return spike, 0 if all_one else weight, again, beyond
+
+
+@kernel(forceinline=True)
+def _steps_to_threshold(v, at, moved, per_bias, constant, size):
+    """Fewest steps of bias alone that bring a neuron of one cell to its threshold: at least 1, never too many.
+
+    ceil(missing / bias) by a multiplication in float32: a division for every neuron would cost more than the whole
+    step. The factors are larger than float32's rounding, so the result may be one too few (which costs a look) but not
+    one too many. per_bias is 1 / bias where the bias is above 0, and huge elsewhere.
+    """
+    least = smallest_gap(v, at, moved, per_bias, constant, size) * np.float32(1 - 1e-6) + np.float32(0.999)
+    return np.int64(min(max(least, np.float32(1)), np.float32(LONG)))
+
+
+@kernel
+def _bring_up(step, stage, pointers):
+    """Make up for the silent steps of the dirty cells of a KEPT stage, then leak and bias of `step` + 1 itself."""
+    dirty, updated = pointers[8], pointers[10]
+    first = stage["first_cell"]
+    for cell in range(stage["height"] * stage["width"]):
+        if dirty[first + cell] != 0:
+            silent_steps(step - updated[first + cell], stage, stage["first_neuron"] + cell * stage["size"], pointers)
+            one_leak(stage, stage["first_neuron"] + cell * stage["size"], pointers)
+            updated[first + cell] = step + 1
+
+
+@kernel
+def silent_steps(n, stage, at, pointers):
+    """v <- max(trunc(v * decay) + bias, floor) n times, for the neurons of a cell; stops where nothing changes."""
+    bias, floor, decay, v = pointers[1], pointers[3], pointers[4], pointers[6]
+    constant = stage["first_constant"]
+    for _ in range(n):
+        changed = False
+        for j in range(stage["size"]):
+            i = constant + j
+            after = max(np.int64(v[at + j] * decay[i]) + np.int64(bias[i]), np.int64(floor[i]))
+            changed |= after != v[at + j]
+            v[at + j] = after
+        if not changed:
+            break
+
+
+@kernel
+def bring_all_up(step, stage, v, bias, floor, decay, updated):
+    """Make up for the silent steps of all cells of a KEPT stage, `step` included."""
+    pointers = (v, bias, v, floor, decay, v, v)
+    for cell in range(stage["height"] * stage["width"]):
+        at = stage["first_cell"] + cell
+        silent_steps(step - updated[at], stage, stage["first_neuron"] + cell * stage["size"], pointers)
+        updated[at] = step
+
+
+@kernel
+def one_leak(stage, at, pointers):
+    """v <- trunc(v * decay) + bias: what happens in a step before anything arrives."""
+    bias, decay, v, constant = pointers[1], pointers[4], pointers[6], stage["first_constant"]
+    for j in range(stage["size"]):
+        v[at + j] = np.int64(v[at + j] * decay[constant + j]) + np.int64(bias[constant + j])
+
+
+@kernel
+def rebase(step, limit, stage, s, clocks, v, bias, due):
+    """Add the biases of the steps since the last rebase to the stored potentials; clamp to +-limit / 2. Returns clamped.
+
+    A neuron that was clamped may cross its threshold earlier than foreseen, so its cell is looked at in the next step.
+    """
+    elapsed = step - clocks[s, 0] if stage["kind"] == PLAIN else 0
+    constant, size, half = stage["first_constant"], stage["size"], limit // 2
+    clamped = 0
+    for cell in range(stage["height"] * stage["width"]):
+        at, before = stage["first_neuron"] + cell * size, clamped
+        for j in range(size):
+            potential = np.int64(v[at + j]) + elapsed * np.int64(bias[constant + j])
+            bounded = min(max(potential, -half), half)
+            clamped += bounded != potential
+            v[at + j] = bounded
+        if clamped != before:
+            due[stage["first_cell"] + cell] = min(due[stage["first_cell"] + cell], step + 1)
+            clocks[s, 1] = min(clocks[s, 1], step + 1)
+    clocks[s, 0] = step
+    return clamped
+
+
+@kernel
+def start_stage(step, stage, s, clocks, v, v_init, threshold, bias, due, updated, dirty):
+    """Every neuron of a stage at v_init, as if `step` had just been done."""
+    size, constant = stage["size"], stage["first_constant"]
+    soonest = NEVER
+    for i in range(constant, constant + size):
+        if stage["foresees"] and bias[i] > 0:
+            soonest = min(soonest, max((np.int64(threshold[i]) - np.int64(v_init[i])) // np.int64(bias[i]), 1))
+    if stage["foresees"] and (stage["is_signed"] or stage["kind"] == KEPT):
+        soonest = 1
+    for cell in range(stage["height"] * stage["width"]):
+        for j in range(size):
+            v[stage["first_neuron"] + cell * size + j] = v_init[constant + j]
+        due[stage["first_cell"] + cell] = min(step + soonest, NEVER)
+        updated[stage["first_cell"] + cell] = step
+        dirty[stage["first_cell"] + cell] = 0
+    clocks[s, 0], clocks[s, 1] = step, min(step + soonest, NEVER)
+
+
+@kernel
+def start_output(stage, v):
+    """Nothing has arrived at the stage that is read out."""
+    for i in range(stage["first_neuron"], stage["first_neuron"] + stage["height"] * stage["width"] * stage["size"]):
+        v[i] = 0

@@ -1,15 +1,20 @@
-"""Lay a Network out as flat arrays of integers for the kernels.
+"""Lay a Network out as flat arrays of whole numbers for the kernels.
 
-Numbers. Every stage (one Conv2d or Linear with the IF behind it) has a `unit`: weights become int16, biases,
-thresholds and membrane potentials int32, all multiples of it. Integer sums do not depend on their order, so the
-event-driven engine, a dense one and the slow twin in the tests agree to the bit. The price is the rounding of the
-weights, at most half a unit, which is 1/65,534 of the largest weight of the stage; `rounding` says what it came to.
-float32 was the rival: as fast, but its sums depend on the order in which spikes arrive.
+Numbers. Every neuron population has a `unit` per channel: its weights, biases, thresholds and membrane potentials are
+whole multiples of it. Sums of whole numbers do not depend on their order, so the event-driven engine, a dense one and
+the slow twin in the tests agree to the bit. The formats differ in how fine the unit can be:
 
-Layout. Channels last: neuron (y, x, c) of a stage lies at (y * width + x) * channels + c, the weights of one kernel
-tap at [in][ky][kx][out], so that one arriving spike adds contiguous rows to contiguous neurons. A Linear is a Conv2d
-whose kernel is its whole input. A SumPool2d before a weight layer is part of the edge; one behind it is merged into
-its kernel. (Over 300 lines, because all that decides what an integer means here stands together.)
+    int8     weights within +-127, potentials int32           the fastest
+    int16    weights within +-32,767, potentials int32        the default: rounding is not felt
+    float32  weights within +-4,096, potentials float32       whole numbers too: exact below 2**24
+
+The price is the rounding of weights, told in `rounding`. A unit per channel costs nothing, because a neuron compares
+its potential with its own threshold only; the readout multiplies by the units. float32 with weights as they are was
+the rival: its sums depend on the order in which spikes arrive.
+
+Layout. Channels last, padded to whole vectors of 16 (`lanes`). Pixels whose spikes reach the same targets (the windows
+of a pool) lie together as one `cell`, so that their spikes form one group. The weights of a source channel lie as
+[kernel tap][lanes]: all that a spike adds is one row.
 """
 
 from dataclasses import dataclass
@@ -17,25 +22,64 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import NetworkError
-from ..network import IF, Conv2d, Delay, Linear, Network, SumPool2d
+from ..layers import Conv2d, Linear
+from ..network import Network
+from ..neurons import IF, LIF, MaxPool2d
+from .graph import Population, Reach, Term, read
 
-WEIGHT_MAX = 32_767  # int16
-THRESHOLD_MAX = 1 << 20  # so that a membrane has room for at least 1,024 thresholds either way
-MEMBRANE_LIMIT = 1 << 30  # potentials are clamped to +-this
-INPUT_LIMIT = 1 << 29  # what can arrive in one step; with a bias of at most half of it, int32 cannot wrap
+LANES = 16  # neurons of a pixel are padded to a multiple of this
+VECTOR_BYTES = 64  # arrays begin at a multiple of this
+MAX_CELL = 16  # pixels of a cell, at most
+NEVER = 1 << 62  # a step that does not come
+
+
+@dataclass(frozen=True)
+class Format:
+    """How numbers are kept."""
+
+    weight: type
+    total: type  # what rows of weights are summed in before they are added to potentials
+    potential: type
+    weight_max: int
+    threshold_max: int
+    limit: int  # potentials stay within about +-limit, see kernels.rebase
+    input_limit: int  # the most that can arrive at a neuron in one step
+    unreachable: float  # a threshold that no potential reaches
+
+
+FORMATS = {
+    "int8": Format(np.int8, np.int16, np.int32, 127, 1 << 20, 1 << 30, 1 << 29, 2.0**31 - 1),
+    "int16": Format(np.int16, np.int32, np.int32, 32_767, 1 << 20, 1 << 30, 1 << 29, 2.0**31 - 1),
+    "float32": Format(np.float32, np.float32, np.float32, 4_096, 1 << 13, 1 << 22, 1 << 22, 2.0**40),
+}
+INPUT, PLAIN, KEPT, READOUT, POOL = range(5)  # kinds of stages
+SUBTRACT, ZERO, NONE = range(3)  # what a spike does to the potential
+RESETS = {"subtract": SUBTRACT, "zero": ZERO, "none": NONE}
 
 STAGE_DTYPE = np.dtype(
     [
-        ("height", "i8"),
+        ("kind", "i8"),  # INPUT; PLAIN: IF neurons; KEPT: with leak or floor; READOUT: no neurons; POOL: a max pool
+        ("height", "i8"),  # of the grid of cells
         ("width", "i8"),
+        ("pixels", "i8"),  # of a cell
+        ("cell_width", "i8"),  # pixels beside each other in a cell
         ("channels", "i8"),
+        ("lanes", "i8"),  # channels, padded
+        ("size", "i8"),  # pixels * lanes: neurons of a cell, padded
         ("first_neuron", "i8"),  # where its neurons begin in v
-        ("first_pixel", "i8"),  # where its pixels begin in mark, updated, due, touched, carry
-        ("first_channel", "i8"),  # where its channels begin in bias, threshold, v_init
-        ("fires", "i8"),  # 1: IF neurons; 0: the input, or a membrane readout
-        ("reset_to_zero", "i8"),
+        ("first_cell", "i8"),  # where its cells begin in dirty, due, updated
+        ("first_group", "i8"),  # where its groups of spikes begin
+        ("first_spike", "i8"),  # where its spikes begin
+        ("first_constant", "i8"),  # where its cell begins in bias, threshold, ...
+        ("first_edge", "i8"),
+        ("last_edge", "i8"),  # one past
         ("biased", "i8"),  # 1: a bias is not 0
-        ("rises", "i8"),  # 1: a bias is above 0, so a neuron can fire without input
+        ("foresees", "i8"),  # 1: a bias may carry a neuron over its threshold without input
+        ("reset", "i8"),
+        ("max_spikes", "i8"),
+        ("is_signed", "i8"),
+        ("simple", "i8"),  # 1: at most one spike, not signed, reset by subtraction or to zero
+        ("longest", "i8"),  # steps after which biases have to be added to the stored potentials
     ]
 )
 EDGE_DTYPE = np.dtype(
@@ -43,272 +87,341 @@ EDGE_DTYPE = np.dtype(
         ("source", "i8"),
         ("target", "i8"),
         ("first_weight", "i8"),  # where its weights begin
-        ("taps", "i8"),  # kernel height * width
+        ("channel_step", "i8"),  # from the weights of one source channel to those of the next
+        ("patch", "i8"),  # weights of all taps of a source channel if they lie together, else 0
         ("in_per_group", "i8"),
         ("out_per_group", "i8"),
-        ("rows", "i8"),  # reach_start[rows + y] is where the reach of source row y begins
-        ("columns", "i8"),  # likewise of source column x
+        ("lanes", "i8"),  # out_per_group, padded
+        ("first_out", "i8"),  # first channel of the target that it feeds
+        ("groups", "i8"),
+        ("rows", "i8"),  # axes[rows + y]: what cell row y of the source reaches
+        ("columns", "i8"),
+        ("source_channels", "i8"),
     ]
 )
+# What a cell row or column of a source reaches, AXIS whole numbers each: where its part of `reach` begins and ends, where
+# the cells that it touches begin, and how many they are.
+AXIS, LAST, FIRST_MARK, MARKS = 4, 1, 2, 3
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What the kernels run on. Stage 0 is the input; the last stage is read out."""
+    """What the kernels run on. Stage 0 is the input; the last stage is read out. Constants are per neuron of a cell."""
 
+    format: Format
     stages: np.ndarray  # STAGE_DTYPE[stage]
-    edges: np.ndarray  # EDGE_DTYPE[stage - 1], in order of execution
-    weights: np.ndarray  # int16, all edges
-    bias: np.ndarray  # int32 per channel of all stages, in units per timestep
-    threshold: np.ndarray  # int32 likewise
-    v_init: np.ndarray  # int32 likewise; below the threshold
+    edges: np.ndarray  # EDGE_DTYPE[edge], in order of their targets
+    axes: np.ndarray  # int64, AXIS each: for each edge, axis and source cell the part of `reach` that it reaches
+    reach: np.ndarray  # int64: pairs (steps to the target in v, steps to the tap in the weights); two axes add up
+    weights: np.ndarray  # all edges
+    bias: np.ndarray  # like potentials; in units per timestep
+    threshold: np.ndarray  # likewise
+    v_init: np.ndarray  # likewise; below the threshold
+    floor: np.ndarray  # likewise: potentials go no lower
+    decay: np.ndarray  # float64 likewise: what a step leaves of a potential
     per_bias: np.ndarray  # float32 likewise: 1 / bias where it is above 0, else a huge number
-    units: np.ndarray  # float64[stage]: what 1 means, in the units of the network
-    rounding: np.ndarray  # float64[stage]: largest rounding error of a weight, relative to the largest weight
+    channel_of: np.ndarray  # int64 likewise: the channel of a neuron of a cell
+    units: tuple[np.ndarray, ...]  # float64 (channels,) per stage: what 1 means, in the units of the network
+    rounding: dict[str, float]  # per weight layer: largest rounding error, relative to the largest weight
     max_count: int  # the most events of one cell in one step that cannot overflow
-    reach: (
-        np.ndarray
-    )  # int64 (n, 2): the pixels and kernel taps that a spike reaches along one axis, see kernels._scatter
-    reach_start: np.ndarray  # int64: where they begin for each row and column of each edge's source
-    names: tuple[str, ...]  # name of each stage: its weight layer's
-    macs: np.ndarray  # int64[edge]: multiply-accumulates of the same layer in the CNN, borders counted exactly
+    populations: tuple[Population, ...]
+    edge_names: tuple[str, ...]  # of each edge: its weight layer's, or its target's
+    macs: dict[str, int]  # per weight layer: multiply-accumulates of the CNN, borders counted exactly
+    cells: tuple[tuple[int, int], ...]  # per stage: (height, width) of its cells, in pixels
 
 
-@dataclass
-class _Stage:
-    """One weight layer as a convolution, with the pool before it and the neurons behind it."""
-
-    name: str
-    weight: np.ndarray  # float64 (out, in / groups, ky, kx)
-    bias: np.ndarray  # float64 (out,)
-    stride: tuple[int, int] = (1, 1)
-    padding: tuple[int, int] = (0, 0)
-    dilation: tuple[int, int] = (1, 1)
-    groups: int = 1
-    pool: tuple[int, int] = (1, 1)
-    hop: tuple[int, int] = (1, 1)
-    before: tuple[int, int] = (1, 1)  # (height, width) of the input
-    pooled: tuple[int, int] = (1, 1)  # ... after the pool
-    behind: SumPool2d | None = None  # a pool between the weights and the neurons
-    neuron: IF | None = None
-    shape: tuple[int, int, int] = (0, 0, 0)  # (channels, height, width) of the output
-    macs: int = 0
-
-
-class _Reach:
-    """What becomes Plan.reach, as it is collected."""
-
-    def __init__(self) -> None:
-        self.pairs: list[tuple[int, int]] = []
-        self.start: list[int] = []
-
-
-def make_plan(network: Network, bias_scale: float = 1.0) -> Plan:
+def make_plan(network: Network, numbers: str = "int16", bias_scale: float = 1.0) -> Plan:
     """Lay `network` out. `bias_scale`: timestep of the run over the timestep that the biases were made for.
 
     Raises NetworkError where layers follow each other in a way that the engine does not run, naming them.
     """
-    drafts = _collect(network)
-    stages = np.zeros(len(drafts) + 1, STAGE_DTYPE)
-    edges = np.zeros(len(drafts), EDGE_DTYPE)
-    channels, height, width = weighted_input_shape(network)
-    zeros = np.zeros(channels)
-    weights, constants, units, rounding = [], [(zeros, zeros, zeros)], [1.0], [0.0]
-    stages[0]["height"], stages[0]["width"], stages[0]["channels"] = height, width, channels
-    max_count, first_weight, reach = 1, 0, _Reach()
-    for index, draft in enumerate(drafts):
-        unit = _unit(draft)
-        rounded = np.rint(draft.weight / unit)
-        kernel = _as_one_kernel(draft, rounded)
-        widest = max(1.0, np.abs(kernel).sum(axis=(1, 2, 3)).max() * draft.pool[0] * draft.pool[1])
-        if widest > INPUT_LIMIT:
-            raise NetworkError(f"layer {draft.name!r} has too wide a fan-in for int32 sums ({widest:.3g} units)")
-        max_count = int(INPUT_LIMIT // widest) if index == 0 else max_count
-        _fill_edge(edges[index], index, draft, kernel, first_weight, reach)
-        constants.append(_integer_constants(draft, unit, bias_scale))
-        _fill_stage(stages, index + 1, draft, constants[-1][0])
-        rows = _rows_per_input_channel(kernel, draft.groups)
-        weights.append(rows)
-        first_weight += rows.size
-        units.append(unit)
-        rounding.append(float(np.abs(rounded * unit - draft.weight).max() / max(np.abs(draft.weight).max(), 1e-300)))
-    bias, threshold, v_init = (np.concatenate(column).astype(np.int32) for column in zip(*constants, strict=True))
-    per_bias = np.where(bias > 0, 1.0 / np.maximum(bias, 1), 1e9).astype(np.float32)
-    return Plan(
-        stages=stages,
-        edges=edges,
-        weights=np.concatenate(weights),
-        bias=bias,
-        threshold=threshold,
-        v_init=v_init,
-        per_bias=per_bias,
-        units=np.array(units),
-        rounding=np.array(rounding),
-        max_count=max_count,
-        reach=np.array(reach.pairs, np.int64).reshape(-1, 2),
-        reach_start=np.array(reach.start, np.int64),
-        names=("input", *(draft.name for draft in drafts)),
-        macs=np.array([draft.macs for draft in drafts], np.int64),
-    )
+    if numbers not in FORMATS:
+        raise NetworkError(f"numbers is {numbers!r}, want one of {', '.join(FORMATS)}")
+    populations = read(network)
+    return _Layout(FORMATS[numbers], populations, bias_scale).plan(_macs(network))
 
 
-def weighted_input_shape(network: Network) -> tuple[int, int, int]:
-    """Shape of what the first weights see: the input, or what a Delay makes of it."""
-    first = network.layers[0]
-    return network.shapes()[first.name if isinstance(first, Delay) else "input"]
+class _Layout:
+    """What becomes the Plan, as it is collected."""
 
+    def __init__(self, form: Format, populations: list[Population], bias_scale: float) -> None:
+        self.format, self.populations, self.bias_scale = form, populations, bias_scale
+        self.index = {population.name: i for i, population in enumerate(populations)}
+        self.cells = [_cell_of(population, populations) for population in populations]
+        n_edges = sum(len(p.terms) for p in populations)
+        self.stages, self.edges = np.zeros(len(populations), STAGE_DTYPE), np.zeros(n_edges, EDGE_DTYPE)
+        self.axes: list[tuple[int, int, int, int]] = []
+        self.reach: list[tuple[int, int]] = []
+        self.weights: list[np.ndarray] = []
+        self.constants: list[list[np.ndarray]] = []
+        self.units: list[np.ndarray] = []
+        self.rounding: dict[str, float] = {}
+        self.max_count = form.input_limit
+        self.most = [0.0] * len(populations)  # spikes of one neuron in one step, at most; of the input: later
 
-def _collect(network: Network) -> list[_Stage]:
-    """Group the layers into stages: [pools] weights [pools] [IF]."""
-    shapes = network.shapes()
-    stages: list[_Stage] = []
-    pools: list[SumPool2d] = []
-    open_stage = False  # the last stage has weights but no IF yet
-    for position, layer in enumerate(network.layers):
-        if layer.inputs != (network.layers[position - 1].name if position else "input",):
-            raise NetworkError(f"layer {layer.name!r} is fed by {layer.inputs}; this version runs plain chains only")
-        if isinstance(layer, Delay):
-            continue  # delays.py does its work, before the kernels see a slice
-        if isinstance(layer, SumPool2d):
-            if not open_stage:
-                pools.append(layer)
-            elif stages[-1].behind is None:
-                stages[-1].behind, stages[-1].shape = layer, shapes[layer.name]
-            else:
-                raise NetworkError(f"pool {layer.name!r} follows another between weights and neurons; merge the two")
-        elif isinstance(layer, Conv2d | Linear):
-            if open_stage:
-                raise NetworkError(
-                    f"layer {layer.name!r} follows {stages[-1].name!r} without an IF between them; "
-                    "merge the two, or put neurons behind the first"
-                )
-            stages.append(_start_stage(layer, pools, shapes))
-            pools, open_stage = [], True
-        elif isinstance(layer, IF):
-            if not open_stage:
-                raise NetworkError(f"IF layer {layer.name!r} needs a Conv2d or Linear before it")
-            stages[-1].neuron, open_stage = layer, False
-    if pools or not stages:
-        raise NetworkError("the last layer must be a Conv2d, a Linear or an IF; a pool cannot be read out")
-    return stages
-
-
-def _start_stage(layer: Conv2d | Linear, pools: list[SumPool2d], shapes: dict[str, tuple[int, int, int]]) -> _Stage:
-    channels, height, width = shapes[layer.inputs[0]]
-    weight = layer.weight.astype(np.float64)
-    if isinstance(layer, Linear):
-        weight = weight.reshape(len(weight), channels, height, width)
-    bias = np.zeros(len(weight)) if layer.bias is None else layer.bias.astype(np.float64)
-    before = shapes[pools[0].inputs[0]][1:] if pools else (height, width)
-    stage = _Stage(layer.name, weight, bias, before=before, pooled=(height, width), shape=shapes[layer.name])
-    if isinstance(layer, Conv2d):
-        stage.stride, stage.padding, stage.dilation, stage.groups = (
-            layer.stride,
-            layer.padding,
-            layer.dilation,
-            layer.groups,
+    def plan(self, macs: dict[str, int]) -> Plan:
+        for index in range(len(self.populations)):
+            self._add_stage(index)
+        names, edge = [], 0
+        for index, population in enumerate(self.populations):
+            self.stages[index]["first_edge"] = edge
+            for term in population.terms:
+                self._add_edge(edge, index, term)
+                names.append(term.weights.name if term.weights else population.name)
+                edge += 1
+            self.stages[index]["last_edge"] = edge
+        columns = [np.concatenate(column) for column in zip(*self.constants, strict=True)]
+        potential = self.format.potential
+        return Plan(
+            format=self.format,
+            stages=self.stages,
+            edges=self.edges,
+            axes=np.array(self.axes, np.int64).reshape(-1),
+            reach=np.array(self.reach, np.int64).reshape(-1),
+            weights=aligned(np.concatenate([*self.weights, np.zeros(0)]).astype(self.format.weight), 512),
+            bias=aligned(columns[0].astype(potential)),
+            threshold=aligned(columns[1].astype(potential)),
+            v_init=aligned(columns[2].astype(potential)),
+            floor=aligned(columns[3].astype(potential)),
+            decay=aligned(columns[4]),
+            per_bias=aligned(np.where(columns[0] > 0, 1 / np.maximum(columns[0], 1), 1e9).astype(np.float32)),
+            channel_of=np.concatenate([np.tile(np.arange(st["lanes"]), st["pixels"]) for st in self.stages]),
+            units=tuple(self.units),
+            rounding=self.rounding,
+            max_count=self.max_count,
+            populations=tuple(self.populations),
+            edge_names=tuple(names),
+            macs=macs,
+            cells=tuple(self.cells),
         )
-    stage.macs = weight.shape[0] * weight.shape[1] * _taps_inside(stage)
-    for pool in pools:  # one after the other is one larger pool, as long as the earlier windows do not overlap
-        if stage.pool != stage.hop:
-            raise NetworkError(f"pool {pool.name!r} follows a pool whose windows overlap; that is not supported yet")
-        stage.pool = tuple((k - 1) * s + w for k, s, w in zip(pool.kernel, stage.hop, stage.pool, strict=True))  # type: ignore[assignment]
-        stage.hop = tuple(a * b for a, b in zip(stage.hop, pool.stride, strict=True))  # type: ignore[assignment]
-    return stage
 
+    def _add_stage(self, index: int) -> None:
+        population, stage = self.populations[index], self.stages[index]
+        channels, height, width = population.shape
+        cell_height, cell_width = self.cells[index]
+        stage["kind"] = _kind(population, index)
+        stage["height"], stage["width"] = height // cell_height, width // cell_width
+        stage["pixels"], stage["cell_width"] = cell_height * cell_width, cell_width
+        stage["channels"], stage["lanes"] = channels, padded(channels)
+        stage["size"] = stage["pixels"] * stage["lanes"]
+        if index:
+            before = self.stages[index - 1]
+            cells = before["height"] * before["width"]
+            stage["first_neuron"] = before["first_neuron"] + cells * before["size"]
+            stage["first_cell"] = before["first_cell"] + cells
+            stage["first_group"] = before["first_group"] + (
+                cells if index > 1 else cells * before["pixels"] * before["channels"]
+            )
+            stage["first_spike"] = before["first_spike"] + cells * before["pixels"] * before["channels"]
+            stage["first_constant"] = before["first_constant"] + before["size"]
+        unit, constants = self._quantize(index)
+        self.units.append(unit)
+        form = self.format
+        self.constants.append([_tiled(values, stage, form.unreachable if row == 1 else 0.0) for row, values in enumerate(constants)])
+        self._set_options(stage, population.layer, *constants[:2])
 
-def _taps_inside(stage: _Stage) -> int:
-    """How many (output pixel, kernel tap) pairs of the CNN's layer fall on the input and not on its padding."""
-    total = 1
-    for size, out, k, s, p, g in zip(
-        stage.pooled, stage.shape[1:], stage.weight.shape[2:], stage.stride, stage.padding, stage.dilation, strict=True
-    ):
-        reached = np.arange(out)[:, None] * s + np.arange(k)[None, :] * g - p
-        total *= int(((reached >= 0) & (reached < size)).sum())
-    return total
+    def _set_options(self, stage: np.void, layer: object, bias: np.ndarray, threshold: np.ndarray) -> None:
+        stage["biased"] = bool((bias != 0).any())
+        stage["longest"] = NEVER
+        if not isinstance(layer, IF | LIF):
+            return
+        stage["reset"], stage["max_spikes"] = RESETS[layer.reset], layer.max_spikes
+        stage["is_signed"] = layer.signed
+        stage["simple"] = layer.max_spikes == 1 and not layer.signed and layer.reset != "none"
+        stage["foresees"] = bool((bias > 0).any() or (layer.signed and (bias < 0).any()))
+        if stage["kind"] == PLAIN and stage["biased"]:
+            stage["longest"] = max(int(self.format.limit // 2 // np.abs(bias).max()), 1)
 
+    def _quantize(self, index: int) -> tuple[np.ndarray, list[np.ndarray]]:
+        """Unit per channel, and bias, threshold, v_init, floor and decay per channel in it."""
+        population, form = self.populations[index], self.format
+        layer, channels = population.layer, population.shape[0]
+        low = np.full(channels, -2.0 * form.limit)
+        if index == 0 or isinstance(layer, MaxPool2d):
+            self.most[index] = self.most[self.index[population.terms[0].source]] if index else 0.0
+            return np.ones(channels), [np.zeros(channels), np.full(channels, form.unreachable), np.zeros(channels), low, low * 0]
+        threshold = None if layer is None else layer.threshold.astype(np.float64)  # type: ignore[attr-defined]
+        unit = self._unit(index, threshold)
+        bias = np.rint(population.bias * self.bias_scale / unit)
+        self._check_bias(population, bias)
+        if threshold is None or not isinstance(layer, IF | LIF):
+            return unit, [bias, np.full(channels, form.unreachable), np.zeros(channels), low, np.ones(channels)]
+        self.most[index] = layer.max_spikes
+        whole = np.maximum(np.rint(threshold / unit), 1)
+        start = np.clip(np.rint(layer.v_init.astype(np.float64) / unit), -(form.limit // 2), whole - 1)
+        if layer.v_min is not None:
+            low = np.maximum(np.rint(layer.v_min.astype(np.float64) / unit), -(form.limit // 2))
+        decay = layer.decay.astype(np.float64) ** self.bias_scale if isinstance(layer, LIF) else np.ones(channels)
+        return unit, [bias, whole, start, low, decay]
 
-def _as_one_kernel(stage: _Stage, weight: np.ndarray) -> np.ndarray:
-    """sum over a window of (W * s) = (W summed over shifts) * s: a layer and the pool behind it are one kernel."""
-    if stage.behind is None:
-        return weight
-    kernel, (gap_y, gap_x), (stride_y, stride_x) = weight.shape[2:], stage.dilation, stage.stride
-    span_y, span_x = (kernel[0] - 1) * gap_y + 1, (kernel[1] - 1) * gap_x + 1
-    rows, columns = stage.behind.kernel
-    merged = np.zeros((*weight.shape[:2], span_y + (rows - 1) * stride_y, span_x + (columns - 1) * stride_x))
-    for dy in range(rows):
-        for dx in range(columns):
-            y, x = dy * stride_y, dx * stride_x
-            merged[:, :, y : y + span_y : gap_y, x : x + span_x : gap_x] += weight
-    return merged
+    def _unit(self, index: int, threshold: np.ndarray | None) -> np.ndarray:
+        """The largest weight of a channel becomes weight_max units, unless its threshold or fan-in would be too large.
 
+        A channel without weights takes the finest unit that its threshold allows.
+        """
+        population, form = self.populations[index], self.format
+        largest, widest, of_input = np.zeros((3, population.shape[0]))
+        for term in population.terms:
+            assert term.weight is not None  # made sure by graph.read
+            out = slice(term.first_channel, term.first_channel + len(term.weight))
+            weight, source = np.abs(term.weight), self.index[term.source]
+            largest[out] = np.maximum(largest[out], weight.max(axis=(1, 2, 3)))
+            overlap = _most_often(term.row_reach) * _most_often(term.column_reach)
+            fan_in = weight.sum(axis=(1, 2, 3)) * overlap
+            (widest if source else of_input)[out] += fan_in * (self.most[source] if source else 1.0)
+        unit = largest / form.weight_max
+        if threshold is not None:
+            unit = np.maximum(unit, threshold / form.threshold_max)
+        unit = np.maximum(unit, (widest + of_input) / form.input_limit * (1 + 1e-9))
+        unit = np.where(unit > 0, unit, 1.0)
+        if of_input.any():
+            with np.errstate(divide="ignore"):
+                counts = (form.input_limit - widest / unit) / (of_input / unit)
+            self.max_count = max(min(self.max_count, int(counts.min())), 1)
+        return unit
 
-def _unit(stage: _Stage) -> float:
-    """The largest weight becomes 32,767 units, unless a threshold would then exceed THRESHOLD_MAX."""
-    finest = float(np.abs(_as_one_kernel(stage, stage.weight)).max()) / WEIGHT_MAX
-    if stage.behind is not None:  # the sum of rounded weights may come out a little above the rounded sum
-        finest *= 1 + stage.behind.kernel[0] * stage.behind.kernel[1] / WEIGHT_MAX
-    coarsest = 0.0 if stage.neuron is None else float(stage.neuron.threshold.max()) / THRESHOLD_MAX
-    return max(finest, coarsest) or 1.0
-
-
-def _integer_constants(stage: _Stage, unit: float, bias_scale: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(bias, threshold, v_init) of a stage's channels, in units."""
-    bias = np.rint(stage.bias * bias_scale / unit)
-    if stage.behind is not None:
-        bias *= stage.behind.kernel[0] * stage.behind.kernel[1]
-    if np.abs(bias).max() > INPUT_LIMIT // 2:
-        longer = f" in slices {bias_scale:,g} times as long as trained for" if bias_scale > 1 else ""
+    def _check_bias(self, population: Population, bias: np.ndarray) -> None:
+        if not len(bias) or np.abs(bias).max() <= self.format.input_limit // 2:
+            return
+        longer = f" in slices {self.bias_scale:,g} times as long as trained for" if self.bias_scale > 1 else ""
         raise NetworkError(
-            f"layer {stage.name!r} has a bias {np.abs(stage.bias).max():.3g} that dwarfs its weights "
-            f"(largest {np.abs(stage.weight).max():.3g}){longer}; "
+            f"layer {population.name!r} has a bias {np.abs(population.bias).max():.3g} that dwarfs its weights{longer}; "
             + ("use shorter slices" if longer else "was the network normalized?")
         )
-    if stage.neuron is None:
-        return bias, np.full(len(bias), MEMBRANE_LIMIT), np.zeros(len(bias))
-    threshold = np.maximum(np.rint(stage.neuron.threshold.astype(np.float64) / unit), 1)
-    v_init = np.clip(np.rint(stage.neuron.v_init.astype(np.float64) / unit), -MEMBRANE_LIMIT, threshold - 1)
-    return bias, threshold, v_init
+
+    def _add_edge(self, number: int, index: int, term: Term) -> None:
+        edge, source = self.edges[number], self.index[term.source]
+        edge["source"], edge["target"], edge["source_channels"] = source, index, self.stages[source]["channels"]
+        edge["rows"] = len(self.axes)
+        if self.stages[index]["kind"] == POOL:
+            return  # gates.py knows where a window lies
+        weight = term.weight
+        assert weight is not None
+        out, per_group, kernel_height, kernel_width = weight.shape
+        unit = self.units[index][term.first_channel : term.first_channel + out]
+        whole = np.rint(weight / unit[:, None, None, None])
+        name = term.weights.name if term.weights else self.populations[index].name
+        error = np.abs(whole * unit[:, None, None, None] - weight).max() / max(np.abs(weight).max(), 1e-300)
+        self.rounding[name] = max(self.rounding.get(name, 0.0), float(error))
+        edge["groups"], edge["in_per_group"] = term.groups, per_group
+        edge["out_per_group"] = out // term.groups
+        edge["lanes"] = lanes = padded(out // term.groups)
+        edge["first_out"] = term.first_channel
+        edge["first_weight"] = sum(len(part) for part in self.weights)
+        taps = kernel_height * kernel_width
+        reached = _mean_length(term.row_reach) * _mean_length(term.column_reach)
+        together = 2 * reached >= taps
+        rows = _rows(whole, term.groups, lanes)  # (source channel, tap, lanes)
+        if not together:
+            rows = rows.transpose(1, 0, 2)
+        edge["patch"] = taps * lanes if together else 0
+        edge["channel_step"], tap_step = (taps * lanes, lanes) if together else (lanes, len(rows[0]) * lanes)
+        flat = np.ascontiguousarray(rows).reshape(-1)
+        self.weights.append(np.concatenate([flat, np.zeros(-len(flat) % VECTOR_BYTES)]))
+        self._add_axes(edge, term.row_reach, term.column_reach, kernel_width * tap_step, tap_step)
+
+    def _add_axes(self, edge: np.void, rows: Reach, columns: Reach, row_tap: int, column_tap: int) -> None:
+        """What each cell row and column of the source reaches, in steps of v and of the weights."""
+        stage, (cell_height, cell_width) = self.stages[edge["target"]], self.cells[edge["target"]]
+        size, lanes = stage["size"], stage["lanes"]
+        along_y = (cell_height, size * stage["width"], lanes * cell_width, stage["width"], row_tap)
+        along_x = (cell_width, size, lanes, 1, column_tap)
+        source_cell = self.cells[edge["source"]]
+        for name, axis, options, every in (("rows", rows, along_y, 0), ("columns", columns, along_x, 1)):
+            cell, cell_step, pixel_step, mark_step, tap_step = (int(value) for value in options)
+            edge[name] = len(self.axes)
+            for pairs in axis[:: source_cell[every]]:
+                first = len(self.reach)
+                self.reach += [
+                    (target // cell * cell_step + target % cell * pixel_step, tap * tap_step) for target, tap in pairs
+                ]
+                marked = [target // cell for target, _ in pairs] or [0]
+                count = (max(marked) - min(marked) + 1) if pairs else 0
+                self.axes.append((first, len(self.reach), min(marked) * mark_step, count))
 
 
-def _rows_per_input_channel(quantized: np.ndarray, groups: int) -> np.ndarray:
-    """(out, in / groups, ky, kx) as flat int16 rows [in][ky][kx][out / groups]."""
-    out, per_group, ky, kx = quantized.shape
-    grouped = quantized.reshape(groups, out // groups, per_group, ky, kx)
-    return np.ascontiguousarray(grouped.transpose(0, 2, 3, 4, 1), np.int16).reshape(-1)
+def aligned(values: np.ndarray, spare: int = 64) -> np.ndarray:
+    """A copy that begins at a multiple of VECTOR_BYTES, with `spare` zeros behind it that a vector may read."""
+    memory = np.zeros((len(values) + spare) * values.itemsize + VECTOR_BYTES, np.uint8)
+    start = -memory.ctypes.data % VECTOR_BYTES
+    array = memory[start : start + (len(values) + spare) * values.itemsize].view(values.dtype)
+    array[: len(values)] = values
+    return array
 
 
-def _fill_stage(stages: np.ndarray, index: int, draft: _Stage, bias: np.ndarray) -> None:
-    stage, before = stages[index], stages[index - 1]
-    stage["channels"], stage["height"], stage["width"] = draft.shape
-    pixels = before["height"] * before["width"]
-    stage["first_neuron"] = before["first_neuron"] + pixels * before["channels"]
-    stage["first_pixel"] = before["first_pixel"] + pixels
-    stage["first_channel"] = before["first_channel"] + before["channels"]
-    stage["fires"] = draft.neuron is not None
-    stage["reset_to_zero"] = draft.neuron is not None and draft.neuron.reset == "zero"
-    stage["biased"] = bool((bias != 0).any())
-    stage["rises"] = bool((bias > 0).any())
+def padded(channels: int) -> int:
+    return -(-channels // LANES) * LANES
 
 
-def _fill_edge(
-    edge: np.void, index: int, draft: _Stage, kernel: np.ndarray, first_weight: int, reach: "_Reach"
-) -> None:
-    height, width = kernel.shape[2:]
-    edge["source"], edge["target"], edge["first_weight"], edge["taps"] = index, index + 1, first_weight, height * width
-    edge["in_per_group"], edge["out_per_group"] = draft.weight.shape[1], len(draft.weight) // draft.groups
-    stride, gap = draft.stride, draft.dilation
-    if draft.behind is not None:
-        stride, gap = (stride[0] * draft.behind.stride[0], stride[1] * draft.behind.stride[1]), (1, 1)
-    for axis, (name, pixel_step, tap_step) in enumerate((("rows", draft.shape[2], width), ("columns", 1, 1))):
-        edge[name] = len(reach.start)
-        for position in range(draft.before[axis]):
-            reach.start.append(len(reach.pairs))
-            for pooled in range(draft.pooled[axis]):
-                if not 0 <= position - pooled * draft.hop[axis] < draft.pool[axis]:
-                    continue
-                for target in range(draft.shape[1 + axis]):
-                    tap, rest = divmod(pooled + draft.padding[axis] - target * stride[axis], gap[axis])
-                    if rest == 0 and 0 <= tap < kernel.shape[2 + axis]:
-                        reach.pairs.append((target * pixel_step, tap * tap_step))
-        reach.start.append(len(reach.pairs))
+def _kind(population: Population, index: int) -> int:
+    if index == 0:
+        return INPUT
+    if isinstance(population.layer, MaxPool2d):
+        return POOL
+    if population.layer is None:
+        return READOUT
+    kept = isinstance(population.layer, LIF) or population.layer.v_min is not None  # type: ignore[attr-defined]
+    return KEPT if kept else PLAIN
+
+
+def _cell_of(population: Population, populations: list[Population]) -> tuple[int, int]:
+    """(height, width) in pixels of the largest blocks whose pixels reach the same targets through the same taps."""
+    terms = [t for p in populations for t in p.terms if t.source == population.name]
+    if not terms or any(term.weight is None for term in terms):
+        return (1, 1)  # read out, or into a max pool, which must know its pixels
+    height = _block([term.row_reach for term in terms], MAX_CELL)
+    return height, _block([term.column_reach for term in terms], MAX_CELL // height)
+
+
+def _block(reaches: list[Reach], most: int) -> int:
+    size = len(reaches[0])
+    for block in range(min(most, size), 1, -1):
+        if size % block == 0 and all(r[i] == r[i - i % block] for r in reaches for i in range(size)):
+            return block
+    return 1
+
+
+def _rows(whole: np.ndarray, groups: int, lanes: int) -> np.ndarray:
+    """(out, in / groups, ky, kx) as (source channel, tap, lanes)."""
+    out, per_group, height, width = whole.shape
+    grouped = whole.reshape(groups, out // groups, per_group, height * width).transpose(0, 2, 3, 1)
+    rows = np.zeros((groups * per_group, height * width, lanes))
+    rows[:, :, : out // groups] = grouped.reshape(groups * per_group, height * width, out // groups)
+    return rows
+
+
+def _tiled(values: np.ndarray, stage: np.void, padding: float) -> np.ndarray:
+    """Per channel -> per neuron of a cell. Padding neurons stay at 0, below a threshold that nothing reaches."""
+    cell = np.full((int(stage["pixels"]), int(stage["lanes"])), padding)
+    cell[:, : len(values)] = values
+    return cell.reshape(-1)
+
+
+def _macs(network: Network) -> dict[str, int]:
+    """Multiply-accumulates of one pass of the CNN per weight layer: (output, tap) pairs that fall on the input."""
+    shapes, macs = network.shapes(), {}
+    for layer in network.layers:
+        if isinstance(layer, Linear):
+            macs[layer.name] = layer.weight.size
+        elif isinstance(layer, Conv2d):
+            inside = 1
+            options = zip(layer.weight.shape[2:], layer.stride, layer.padding, layer.dilation, strict=True)
+            for axis, (kernel, stride, padding, dilation) in enumerate(options, 1):
+                size, out = shapes[layer.inputs[0]][axis], shapes[layer.name][axis]
+                reached = np.arange(out)[:, None] * stride + np.arange(kernel)[None, :] * dilation - padding
+                inside *= int(((reached >= 0) & (reached < size)).sum())
+            macs[layer.name] = layer.weight.shape[0] * layer.weight.shape[1] * inside
+    return macs
+
+
+def _most_often(reach: Reach) -> int:
+    """The most source positions that one (target, tap) reads."""
+    seen: dict[tuple[int, int], int] = {}
+    for pairs in reach:
+        for pair in pairs:
+            seen[pair] = seen.get(pair, 0) + 1
+    return max(seen.values(), default=1)
+
+
+def _mean_length(reach: Reach) -> float:
+    return sum(map(len, reach)) / max(len(reach), 1)
