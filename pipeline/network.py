@@ -107,6 +107,7 @@ class Network:
 
     def __post_init__(self) -> None:
         shapes = self.shapes()
+        _check_wiring(self.layers)
         last = self.layers[-1]
         for what, value in (
             ("timestep_us", self.timestep_us),
@@ -119,7 +120,6 @@ class Network:
         if classes != len(self.labels):
             raise NetworkError(f"layer {last.name!r} has {classes} outputs but there are {len(self.labels)} labels")
         _check_readout(self.readout, last)
-        _check_wiring(self.layers)
 
     def shapes(self) -> dict[str, Shape]:
         """Output shape (channel, height, width) of "input" and every layer. Raises NetworkError at the first misfit."""

@@ -489,29 +489,32 @@ class Clock:
 
 def run_float(network, inputs):
     """Scores after every step, and spikes of every layer of neurons so far; inputs: (channel, height, width) a step."""
+    steps = list(values_float(network, inputs))
+    scores = np.cumsum([values[network.layers[-1].name].reshape(-1) for values in steps], axis=0)
+    neurons = [layer.name for layer in network.layers if isinstance(layer, Neurons)]
+    return scores, {name: sum(values[name] for values in steps) for name in neurons}
+
+
+def values_float(network, inputs):
+    """What every layer gives in each step, by name; the input too."""
     shapes = network.shapes()
-    v, gates, spikes, scores = {}, {}, {}, []
+    v, gates = {}, {}
     for layer in network.layers:
         if isinstance(layer, Neurons):
             v[layer.name] = spread(layer.v_init.astype(float), shapes[layer.name])
-            spikes[layer.name] = np.zeros(shapes[layer.name])
         elif isinstance(layer, MaxPool2d):
             gates[layer.name] = Gates(layer, shapes[layer.inputs[0]])
-    output = np.zeros(shapes[network.layers[-1].name])
     for x in inputs:
         values = {"input": np.asarray(x, float)}
         for layer in network.layers:
             arriving = [values[name] for name in layer.inputs]
             if isinstance(layer, Neurons):
                 values[layer.name] = fire_float(layer, arriving[0], v[layer.name])
-                spikes[layer.name] += values[layer.name]
             elif isinstance(layer, MaxPool2d):
-                values[layer.name] = gates[layer.name].step(arriving[0])
+                values[layer.name] = gates[layer.name].step(arriving[0]).astype(float)
             else:
                 values[layer.name] = linear_float(layer, arriving)
-        output += values[network.layers[-1].name]
-        scores.append(output.reshape(-1).copy())
-    return np.array(scores), spikes
+        yield values
 
 
 def fire_float(layer, arrived, v):

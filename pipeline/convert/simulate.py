@@ -13,34 +13,57 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..errors import NetworkError
-from ..network import IF, Conv2d, Delay, Layer, Linear, Network, SumPool2d
+from ..network import (
+    LIF,
+    Add,
+    AvgPool2d,
+    Concat,
+    Conv2d,
+    Delay,
+    Flatten,
+    Layer,
+    Linear,
+    MaxPool2d,
+    Network,
+    Neurons,
+    SumPool2d,
+    Upsample,
+)
 
 
 class Clocked:
     """State of `n` copies of a network. `step` takes the input of one timestep for all of them."""
 
     def __init__(self, network: Network, n: int, dtype: torch.dtype = torch.float32) -> None:
+        if network.readout.kind not in ("membrane", "count"):
+            raise NetworkError(f"readout {network.readout.kind!r} draws its spikes; only an Engine runs it")
         self.network, self.n, self.dtype = network, n, dtype
         self._shapes = network.shapes()
-        self._weights = {layer.name: _tensors(layer, dtype) for layer in network.layers}
+        self._arrays = {layer.name: _tensors(layer, dtype) for layer in network.layers}
         self._fan_out = {name: array.to(dtype) for name, array in fan_out(network).items()}
         self._delays = _delays(network)
-        self._first: tuple[Tensor, Tensor] | None = None  # a constant input and what the first layer makes of it
+        self._unmoved = _without_state(network)
+        self._pools_input = any(
+            isinstance(layer, MaxPool2d) and layer.inputs[0] in {"input", *self._unmoved} for layer in network.layers
+        )
+        self._constant: dict[str, Tensor] = {}  # what a current was last and what those layers make of it
         self.reset()
 
     def reset(self) -> None:
-        self.v: dict[str, Tensor] = {}  # membrane potentials of IF layers, and of a last layer that integrates
+        self.v: dict[str, Tensor] = {}  # membrane potentials of neurons, and of a last layer that integrates
         self.spikes: dict[str, Tensor] = {}  # spikes of each neuron since the reset
+        self._gates: dict[str, _Gates] = {}
         self._past: list[Tensor] = []  # the inputs of earlier timesteps, the latest first; as many as delays need
         self.synops = torch.zeros(self.n, dtype=torch.float64)  # of each copy since the reset
         for layer in self.network.layers:
             shape = (self.n, *self._shapes[layer.name])
-            if isinstance(layer, IF):
-                v_init = torch.from_numpy(np.array(layer.v_init)).to(self.dtype)
-                self.v[layer.name] = v_init.view(1, -1, 1, 1).expand(shape).clone()
+            if isinstance(layer, Neurons):
+                self.v[layer.name] = self._arrays[layer.name]["v_init"].expand(shape).clone()
                 self.spikes[layer.name] = torch.zeros(shape, dtype=self.dtype)
+            elif isinstance(layer, MaxPool2d):
+                self._gates[layer.name] = _Gates(layer, (self.n, *self._shapes[layer.inputs[0]]), shape)
         last = self.network.layers[-1]
-        if not isinstance(last, IF):
+        if not isinstance(last, Neurons):
             self.v[last.name] = torch.zeros((self.n, *self._shapes[last.name]), dtype=self.dtype)
 
     def step(self, inputs: Tensor, is_current: bool = False) -> Tensor:
@@ -51,58 +74,113 @@ class Clocked:
         """
         if tuple(inputs.shape) != (self.n, *self.network.input_shape):
             raise NetworkError(f"input has shape {tuple(inputs.shape)}, want {(self.n, *self.network.input_shape)}")
+        if is_current and self._pools_input:
+            raise NetworkError("a max pool of the input is defined for spikes only; encode the image")
         with torch.inference_mode():
-            values: dict[str, Tensor] = {"input": inputs}
+            if self._constant.get("input") is not inputs:
+                self._constant = {"input": inputs} if is_current else {}
+            values = {"input": inputs.to(self.dtype)}
+            # How many spikes each value stands for: not what an average pool makes of them, and no current.
+            counts = {"input": torch.zeros_like(values["input"]) if is_current else values["input"]}
             for layer in self.network.layers:
-                x = values[layer.inputs[0]]
-                real = is_current and x is inputs
-                if isinstance(layer, Conv2d | Linear) and not real:
-                    self.synops += (x.to(self.dtype) * self._fan_out[layer.name]).flatten(1).sum(1)
-                values[layer.name] = self._once(layer, x) if real else self._run(layer, x.to(self.dtype))
-                if real and isinstance(layer, SumPool2d | Delay):
-                    inputs = values[layer.name]  # a pooled current is a current
+                values[layer.name] = self._once(layer, values)
+                counts[layer.name] = self._count(layer, values, counts, is_current)
             last = self.network.layers[-1]
-            if isinstance(last, IF):
+            if isinstance(last, Neurons):
                 return self.spikes[last.name].flatten(1).clone()
             self.v[last.name] += values[last.name]
             return self.v[last.name].flatten(1).clone()
 
-    def _run(self, layer: Layer, x: Tensor) -> Tensor:
-        if isinstance(layer, IF):
+    def _once(self, layer: Layer, values: dict[str, Tensor]) -> Tensor:
+        """`_run`, but what a constant current makes in the first layers is kept."""
+        if not self._constant or layer.name not in self._unmoved:
+            return self._run(layer, [values[name] for name in layer.inputs])
+        if layer.name not in self._constant:
+            self._constant[layer.name] = self._run(layer, [values[name] for name in layer.inputs])
+        return self._constant[layer.name]
+
+    def _run(self, layer: Layer, inputs: list[Tensor]) -> Tensor:
+        x, arrays = inputs[0], self._arrays[layer.name]
+        if isinstance(layer, Neurons):
             return self._fire(layer, x)
+        if isinstance(layer, MaxPool2d):
+            return self._gates[layer.name].step(x)
         if isinstance(layer, Delay):
             return self._delayed(x)
-        if isinstance(layer, SumPool2d):
-            return functional.avg_pool2d(x, layer.kernel, layer.stride, divisor_override=1)
-        weight, bias = self._weights[layer.name]
         if isinstance(layer, Linear):
-            return functional.linear(x.flatten(1), weight, bias)[:, :, None, None]
-        assert isinstance(layer, Conv2d)
-        return functional.conv2d(x, weight, bias, layer.stride, layer.padding, layer.dilation, layer.groups)
+            return functional.linear(x.flatten(1), arrays["weight"], arrays.get("bias"))[:, :, None, None]
+        if isinstance(layer, Conv2d):
+            return functional.conv2d(
+                x, arrays["weight"], arrays.get("bias"), layer.stride, layer.padding, layer.dilation, layer.groups
+            )
+        if isinstance(layer, AvgPool2d):
+            return functional.avg_pool2d(x, layer.kernel, layer.stride, layer.padding)
+        return _hand_on(layer, inputs)
+
+    def _count(self, layer: Layer, values: dict[str, Tensor], counts: dict[str, Tensor], is_current: bool) -> Tensor:
+        """How many spikes each value of a layer's output stands for; adds the SynOps of a layer with weights."""
+        value = values[layer.name]
+        if isinstance(layer, Conv2d | Linear):
+            self.synops += (counts[layer.inputs[0]] * self._fan_out[layer.name]).flatten(1).sum(1)
+            return value
+        if isinstance(layer, Neurons | MaxPool2d):
+            return value.abs() if getattr(layer, "signed", True) else value
+        if isinstance(layer, Delay):
+            return torch.zeros_like(value) if is_current else value
+        if not isinstance(layer, AvgPool2d) and all(counts[name] is values[name] for name in layer.inputs):
+            return value
+        return _hand_on(layer, [counts[name] for name in layer.inputs])
 
     def _delayed(self, x: Tensor) -> Tensor:
         self._past = [x, *self._past][: max(self._delays) + 1]
         silence = torch.zeros_like(x)
         return torch.cat([self._past[d] if d < len(self._past) else silence for d in self._delays], 1)
 
-    def _once(self, layer: Layer, x: Tensor) -> Tensor:
-        if not isinstance(layer, Conv2d | Linear):
-            return self._run(layer, x.to(self.dtype))
-        if self._first is None or self._first[0] is not x:
-            self._first = (x, self._run(layer, x.to(self.dtype)))
-        return self._first[1]
-
-    def _fire(self, layer: IF, current: Tensor) -> Tensor:
-        v = self.v[layer.name].add_(current)
-        threshold = torch.from_numpy(np.array(layer.threshold)).to(self.dtype).view(1, -1, 1, 1)
-        fired = v >= threshold
-        spikes = fired.to(self.dtype)
+    def _fire(self, layer: Neurons, current: Tensor) -> Tensor:
+        v, arrays = self.v[layer.name], self._arrays[layer.name]
+        threshold = arrays["threshold"]
+        if isinstance(layer, LIF):
+            v.mul_(arrays["decay"])
+        v.add_(current)
+        if layer.v_min is not None:
+            torch.maximum(v, arrays["v_min"], out=v)
+        spikes = torch.div(v.abs(), threshold, rounding_mode="floor").clamp_(max=layer.max_spikes).mul_(v.sign())
+        if not layer.signed:
+            spikes.clamp_(min=0)
         if layer.reset == "subtract":
             v.sub_(spikes * threshold)
-        else:
-            v.masked_fill_(fired, 0.0)
+        elif layer.reset == "zero":
+            v.masked_fill_(spikes != 0, 0.0)
         self.spikes[layer.name] += spikes
         return spikes
+
+
+class _Gates:
+    """State of a spiking max pool; the rules are told in neurons.MaxPool2d."""
+
+    def __init__(self, layer: MaxPool2d, shape: tuple[int, ...], out_shape: tuple[int, ...]) -> None:
+        self._layer, self._steps, self._weight = layer, 0, 1.0
+        self._score = torch.zeros(shape, dtype=torch.float64)
+        self._sent = torch.zeros(out_shape, dtype=torch.float64)
+
+    def step(self, x: Tensor) -> Tensor:
+        layer = self._layer
+        self._steps += 1
+        self._weight = max(self._weight / 1.005, 1e-150)
+        if layer.rule == "or":
+            return functional.max_pool2d(x, layer.kernel, layer.stride, layer.padding)
+        if layer.rule == "fir":
+            self._score += x.double() / self._steps
+        else:
+            self._score += x.double() * (self._weight if layer.rule == "exponential" else 1.0)
+        most, leader = functional.max_pool2d(
+            self._score, layer.kernel, layer.stride, layer.padding, return_indices=True
+        )
+        if layer.rule == "exact":
+            out = most - self._sent
+            self._sent = most
+            return out.to(x.dtype)
+        return x.flatten(2).gather(2, leader.flatten(2)).view(leader.shape)
 
 
 def constant_current(images: Tensor, timesteps: int) -> Iterator[Tensor]:
@@ -157,8 +235,38 @@ def _delays(network: Network) -> list[int]:
     return [delay // network.timestep_us for delay in first.delays_us]
 
 
-def _tensors(layer: Layer, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
-    if not isinstance(layer, Conv2d | Linear):
-        return torch.empty(0), None
-    bias = None if layer.bias is None else torch.from_numpy(np.array(layer.bias)).to(dtype)
-    return torch.from_numpy(np.array(layer.weight)).to(dtype), bias
+def _tensors(layer: Layer, dtype: torch.dtype) -> dict[str, Tensor]:
+    """The arrays of a layer; what there is per channel of neurons as (1, channel, 1, 1)."""
+    arrays = {
+        name: torch.from_numpy(np.array(value)).to(dtype)
+        for name, value in vars(layer).items()
+        if isinstance(value, np.ndarray)
+    }
+    if isinstance(layer, Neurons):
+        return {name: array.view(1, -1, 1, 1) for name, array in arrays.items()}
+    return arrays
+
+
+def _hand_on(layer: Layer, inputs: list[Tensor]) -> Tensor:
+    """What a layer without weights and without state makes of its inputs; an average pool only sums here."""
+    x = inputs[0]
+    if isinstance(layer, SumPool2d | AvgPool2d):
+        return functional.avg_pool2d(x, layer.kernel, layer.stride, layer.padding, divisor_override=1)
+    if isinstance(layer, Upsample):
+        return x.repeat_interleave(layer.factor[0], 2).repeat_interleave(layer.factor[1], 3)
+    if isinstance(layer, Flatten):
+        return x.flatten(1)[:, :, None, None]
+    if isinstance(layer, Concat):
+        return torch.cat(inputs, 1)
+    if isinstance(layer, Add):
+        return torch.stack(inputs).sum(0)
+    raise NetworkError(f"layer {layer.name!r} is a {type(layer).__name__}, which is not simulated here")
+
+
+def _without_state(network: Network) -> set[str]:
+    """Layers whose output depends on the present input alone."""
+    found: set[str] = set()
+    for layer in network.layers:
+        if not isinstance(layer, Neurons | MaxPool2d | Delay) and all(n in found or n == "input" for n in layer.inputs):
+            found.add(layer.name)
+    return found

@@ -5,14 +5,30 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dvs_run.pipeline.convert import Clocked, constant_current, convert, fan_out, macs, run
 from dvs_run.pipeline.engine import Engine
 from dvs_run.pipeline.errors import NetworkError
-from dvs_run.pipeline.network import IF, Conv2d, Delay, Linear, Network, Readout, SumPool2d
+from dvs_run.pipeline.network import (
+    IF,
+    LIF,
+    Add,
+    AvgPool2d,
+    Concat,
+    Conv2d,
+    Delay,
+    Linear,
+    MaxPool2d,
+    Network,
+    Readout,
+    SumPool2d,
+)
 from dvs_run.pipeline.stream import BinnedSlice, CurrentSlice
 
 from .. import naive
+from ..engine.graphs import networks
 from . import nets
 
 NAMES = [
@@ -37,18 +53,20 @@ def whole_numbers(network, engine):
     """The network with the engine's own integers as weights, so that floating point is exact."""
 
     def rounded(array, unit):
-        return None if array is None else np.rint(array.astype(float) / unit).astype(np.float32)
+        if array is None:
+            return None
+        return np.rint(array.astype(float) / unit.reshape(-1, *[1] * (array.ndim - 1))).astype(np.float32)
 
-    layers, unit = [], 1.0
-    for layer in network.layers:
+    layers, unit = [], engine.units[network.layers[-1].name]
+    for layer in reversed(network.layers):  # weights are in the units of the neurons behind them
         if isinstance(layer, Conv2d | Linear):
-            unit = engine.units[layer.name]
             layer = dataclasses.replace(layer, weight=rounded(layer.weight, unit), bias=rounded(layer.bias, unit))
         elif isinstance(layer, IF):
+            unit = engine.units[layer.name]
             threshold, v_init = rounded(layer.threshold, unit), rounded(layer.v_init, unit)
             layer = dataclasses.replace(layer, threshold=threshold, v_init=v_init)
         layers.append(layer)
-    return dataclasses.replace(network, layers=tuple(layers))
+    return dataclasses.replace(network, layers=tuple(reversed(layers)))
 
 
 def cells(frame, step):
@@ -139,3 +157,70 @@ def test_constant_current_costs_no_synops_in_the_first_layer():
     assert state.synops.item() == 0
     state.step(torch.ones(1, 1, 4, 4))
     assert state.synops.item() == 16 * 2
+
+
+@settings(max_examples=60, deadline=None)
+@given(networks(), st.integers(0, 2**32 - 1))
+def test_every_layer_and_wiring_equals_the_slow_twin(network, seed):
+    trains = (np.random.default_rng(seed).random((6, 2, *network.input_shape)) < 0.3).astype(np.float32)
+    state = Clocked(network, 2, torch.float64)
+    scores = np.stack([state.step(torch.from_numpy(x)).numpy() for x in trains])
+    for copy in range(2):
+        wanted, spikes = naive.run_float(network, trains[:, copy])
+        assert scores[:, copy] == pytest.approx(wanted, abs=1e-6)
+        for layer, counts in spikes.items():
+            assert np.array_equal(state.spikes[layer][copy].numpy(), counts)
+
+
+@settings(max_examples=40, deadline=None)
+@given(networks(), st.integers(0, 2**32 - 1))
+def test_synops_count_every_spike_that_arrives_at_weights_even_through_average_pools(network, seed):
+    trains = (np.random.default_rng(seed).random((5, 1, *network.input_shape)) < 0.3).astype(np.float32)
+    state = Clocked(network, 1, torch.float64)
+    for x in trains:
+        state.step(torch.from_numpy(x))
+    assert state.synops.item() == arrived_at_weights(network, trains[:, 0])
+
+
+def arrived_at_weights(network, inputs):
+    """Spikes times fan-out over all weight layers, spikes counted along every way that leads to the layer."""
+    shapes, by_name = network.shapes(), {layer.name: layer for layer in network.layers}
+    total = 0
+    for spikes in naive.values_float(network, inputs):
+        for layer in network.layers:
+            if isinstance(layer, Conv2d | Linear):
+                for source, route in naive.routes_to(by_name, layer.inputs[0]):
+                    arrived = naive.along(np.abs(spikes[source]), route, shapes)
+                    total += naive.weigh(layer, arrived, np.ones(layer.weight.shape)).sum()
+    return total
+
+
+def test_a_constant_current_equals_the_slow_twin_along_every_way():
+    random = np.random.default_rng(2)
+    one = np.ones(2, np.float32)
+    layers = (
+        AvgPool2d("pool", ("input",), (2, 2), (2, 2)),
+        Conv2d("a", ("pool",), random.normal(size=(2, 2, 3, 3)).astype(np.float32), one, padding=(1, 1)),
+        Add("sum", ("a", "pool")),
+        LIF("lif", ("sum",), one, one * 0, decay=one * np.float32(0.9), max_spikes=3, signed=True),
+        Concat("both", ("lif", "pool")),
+        Linear("fc", ("both",), random.normal(size=(3, 36)).astype(np.float32)),
+    )
+    network = Network(layers, (2, 6, 6), ("a", "b", "c"), Readout("membrane"))
+    image = torch.from_numpy(random.random((1, 2, 6, 6)))
+    state = Clocked(network, 1, torch.float64)
+    found = [state.step(image, is_current=True)[0].numpy() for _ in range(6)]
+    wanted, spikes = naive.run_float(network, [image[0].numpy()] * 6)
+    assert np.array(found) == pytest.approx(wanted, abs=1e-9)
+    assert np.array_equal(state.spikes["lif"][0].numpy(), spikes["lif"])
+    assert spikes["lif"].any()
+
+
+def test_what_only_an_engine_runs_is_refused_by_name():
+    layers = (Linear("fc", ("input",), np.ones((2, 4), np.float32)),)
+    with pytest.raises(NetworkError, match="'softmax_rate' draws its spikes; only an Engine runs it"):
+        Clocked(Network(layers, (1, 2, 2), ("a", "b"), Readout("softmax_rate")), 1)
+    pooled = (MaxPool2d("pool", ("input",), (2, 2), (2, 2)), Linear("fc", ("pool",), np.ones((2, 1), np.float32)))
+    state = Clocked(Network(pooled, (1, 2, 2), ("a", "b"), Readout("membrane")), 1)
+    with pytest.raises(NetworkError, match="a max pool of the input is defined for spikes only"):
+        state.step(torch.ones(1, 1, 2, 2), is_current=True)
