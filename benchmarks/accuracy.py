@@ -20,6 +20,7 @@ from torch.nn import functional
 
 from dvs_run.pipeline.binning import bin_events
 from dvs_run.pipeline.engine import Engine
+from dvs_run.pipeline.errors import NetworkError
 from dvs_run.pipeline.network import IF, Conv2d, Delay, Linear, Network, SumPool2d
 from dvs_run.pipeline.train.evaluate import Accuracy
 from dvs_run.pipeline.train.windows import RecordingSet, WindowPlan, cut, whole_recording
@@ -67,6 +68,8 @@ def as_cnn(network: Network, x: Tensor) -> Tensor:
                 x = functional.linear(x.flatten(1), weight, bias)
             else:
                 x = functional.conv2d(x, weight, bias, layer.stride, layer.padding, layer.dilation, layer.groups)
+        elif not isinstance(layer, Delay):
+            raise NetworkError(f"layer {layer.name!r} is a {type(layer).__name__}, which is not run as a CNN here")
     return x.flatten(1)
 
 

@@ -79,12 +79,12 @@ class Readout:
         "count"            evidence: the spikes of a last layer of neurons
         "softmax_rate"     outputs only integrate to V; in each step output k spikes with probability softmax(V)_k,
                            independently, without reset; evidence: these spikes (Rueckauer et al. 2017)
-        "softmax_poisson"  outputs only integrate to V; an external Poisson generator triggers `rate` times a timestep
-                           in the mean, each trigger draws one output from softmax(V); evidence: how often each was
-                           drawn (Rueckauer et al. 2016)
+        "softmax_poisson"  outputs only integrate to V; an external Poisson generator of `rate` per timestep triggers, at
+                           most once a timestep, and each trigger draws one output from softmax(V); evidence: how often
+                           each was drawn (Rueckauer et al. 2016)
 
-    V is in the network's units. With a window both V and the evidence forget what is older than the window. The last
-    two are random, and the same for the same `seed` and input since the reset.
+    V is in the network's units, and with a window holds what arrived within it. The last two kinds are random, but the
+    same for the same `seed` and input since the reset.
     """
 
     kind: Literal["membrane", "count", "softmax_rate", "softmax_poisson"]
