@@ -79,8 +79,8 @@ class Readout:
         "count"            evidence: the spikes of a last layer of neurons
         "softmax_rate"     outputs only integrate to V; in each step output k spikes with probability softmax(V)_k,
                            independently, without reset; evidence: these spikes (Rueckauer et al. 2017)
-        "softmax_poisson"  outputs only integrate to V; an external Poisson generator of `rate` per timestep triggers, at
-                           most once a timestep, and each trigger draws one output from softmax(V); evidence: how often
+        "softmax_poisson"  outputs only integrate to V; an external Poisson generator of `rate` per timestep triggers
+                           (at most once a timestep), each trigger draws one output from softmax(V); evidence: how often
                            each was drawn (Rueckauer et al. 2016)
 
     V is in the network's units, and with a window holds what arrived within it. The last two kinds are random, but the
