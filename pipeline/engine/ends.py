@@ -96,15 +96,15 @@ def slide(evidence, gain, ring, ring_stop_us, cursor, t_stop_us, window_us):
         evidence[i] += gain[i]
     if window_us == 0:
         return
-    size = ring.shape[0]
+    size, n = ring_stop_us.shape[0], evidence.shape[0]
     while cursor[1] > 0 and (ring_stop_us[cursor[0]] <= t_stop_us - window_us or cursor[1] == size):
         for i in range(evidence.shape[0]):
-            evidence[i] -= ring[cursor[0], i]
+            evidence[i] -= ring[cursor[0] * n + i]
         cursor[0] = (cursor[0] + 1) % size
         cursor[1] -= 1
     newest = (cursor[0] + cursor[1]) % size
     for i in range(evidence.shape[0]):
-        ring[newest, i] = gain[i]
+        ring[newest * n + i] = gain[i]
     ring_stop_us[newest] = t_stop_us
     cursor[1] += 1
 

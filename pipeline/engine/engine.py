@@ -11,7 +11,7 @@ from ..errors import NetworkError
 from ..network import Delay, Network
 from ..stream import BinnedSlice, Classification, CurrentSlice
 from . import ends, kernels
-from .advance import SETTINGS_DTYPE, advance
+from .advance import PACKED, SETTINGS_DTYPE, advance, advance_packed, pack
 from .delays import DelayLine
 from .plan import INPUT, KEPT, PLAIN, POOL, READOUT, aligned, make_plan
 
@@ -78,9 +78,7 @@ class Engine:
             self._uniform[:] = self._random.random(len(self._uniform))
         scores = np.empty(len(self._gain))
         step = self.steps + 1
-        index, synops, clamped = advance(
-            self._cells, self._counts, n, step, t_stop_us, driven, *self._arguments, scores
-        )
+        index, synops, clamped = self._advance(n, step, t_stop_us, driven, scores, *self._arguments)
         if index < -1:
             self._refuse_cell(-2 - index)
         self.steps, self._reached_us = step, t_stop_us
@@ -89,7 +87,7 @@ class Engine:
         if self._seen == 0:
             index = -1
         label = self.network.labels[index] if index >= 0 else ""
-        return Classification(t_start_us, t_stop_us, index, label, scores, synops + macs)
+        return _classification(t_start_us, t_stop_us, index, label, scores, synops + macs)
 
     def reset(self) -> None:
         """Forget everything that was seen: membranes to their initial potential, no evidence, time may begin anew."""
@@ -206,7 +204,7 @@ class Engine:
         self._v = aligned(np.zeros(neurons, form.potential), 1024)  # spare: rows of padded lanes may reach beyond
         self._dirty = aligned(np.zeros(cells, np.uint8))
         self._due, self._updated = aligned(np.zeros(cells, np.int64)), aligned(np.zeros(cells, np.int64))
-        self._clocks = np.zeros((len(stages), 2), np.int64)  # step of the last rebase; next step with something due
+        self._clocks = np.zeros(2 * len(stages), np.int64)  # step of the last rebase; next step with something due
         self._n_groups = np.zeros(len(stages), np.int64)
         self._groups = np.zeros(groups * kernels.GROUP, np.int32)
         self._spikes = np.zeros(n_spikes * 2, np.int32)
@@ -240,7 +238,7 @@ class Engine:
             if self.timestep_us is None:
                 raise NetworkError("a readout window in µs needs a timestep: pass timestep_us to Engine")
             slots = -(-network.readout.window_us // self.timestep_us) + 1
-        self._ring, self._ring_stop_us = np.zeros((slots, outputs), np.int64), np.zeros(slots, np.int64)
+        self._ring, self._ring_stop_us = np.zeros(slots * outputs, np.int64), np.zeros(slots, np.int64)
         self._cursor = np.zeros(2, np.int64)
         unit = self._plan.units[-1] if last["kind"] == READOUT else np.ones(int(last["channels"]))
         self._unit = np.repeat(unit, pixels)
@@ -252,7 +250,7 @@ class Engine:
         """Everything that `advance` takes and that stays the same array for ever."""
         plan, form = self._plan, self._plan.format
         total = aligned(np.zeros(max(int(plan.edges["patch"].max()), int(plan.edges["lanes"].max())), form.total), 512)
-        self._arguments = (
+        arrays = (
             self._settings, self._unit, self._uniform,
             plan.stages, plan.edges, plan.axes, plan.reach, plan.weights, plan.bias, plan.threshold, plan.floor,
             plan.decay, plan.per_bias, plan.channel_of,
@@ -262,7 +260,12 @@ class Engine:
             np.zeros(int(plan.stages["channels"].max()), np.int64), self._drive,
             np.zeros(1), self._estimate, self._emitted,
             self._gain, self._evidence, self._ring, self._ring_stop_us, self._cursor, self._drawn,
+            self._cells, self._counts,
         )  # fmt: skip
+        self._advance, self._arguments = advance, arrays
+        if PACKED:
+            self._kept_alive = arrays
+            self._advance, self._arguments = advance_packed, (pack(arrays), plan.weights, total, self._v)
 
     def _check_clock(self, t_start_us: int, t_stop_us: int) -> None:
         if self.timestep_us is not None and t_stop_us - t_start_us != self.timestep_us:
@@ -357,5 +360,14 @@ class Engine:
         if stage["kind"] == PLAIN:  # stored without the biases since the last rebase, see kernels.py
             constant = int(stage["first_constant"])
             bias = self._plan.bias[constant : constant + len(grid)].astype(float)
-            grid += (self.steps - int(self._clocks[s, 0])) * bias[:, None, None]
+            grid += (self.steps - int(self._clocks[2 * s])) * bias[:, None, None]
         return grid
+
+
+def _classification(t_start_us: int, t_stop_us: int, index: int, label: str, scores: np.ndarray, synops: int) -> Classification:
+    """Classification(...), at a third of its price: a frozen dataclass sets its fields one by one, which costs 2 us."""
+    made = object.__new__(Classification)
+    made.__dict__.update(
+        t_start_us=t_start_us, t_stop_us=t_stop_us, index=index, label=label, scores=scores, synops=synops, recording=""
+    )
+    return made

@@ -78,7 +78,7 @@ def run_step(
         if stage["kind"] == READOUT:
             continue
         beyond = _fire(step, limit, stage, s, clocks, n_groups, pointers)
-        if beyond or step - clocks[s, 0] >= stage["longest"]:
+        if beyond or step - clocks[2 * s] >= stage["longest"]:
             clamped += rebase(step, limit, stage, s, clocks, v, bias, due)
     return clamped
 
@@ -104,7 +104,7 @@ def _add_drive(stage, v, drive):
 def _wake(step, stage, s, clocks, pointers):
     """Make dirty the cells that must be looked at in this step although nothing may arrive. Whether there were any."""
     dirty, due = pointers[8], pointers[9]
-    if clocks[s, 1] > step:
+    if clocks[2 * s + 1] > step:
         return False
     rest = NEVER
     first = stage["first_cell"]
@@ -113,7 +113,7 @@ def _wake(step, stage, s, clocks, pointers):
             dirty[cell] = 1
         else:
             rest = min(rest, due[cell])
-    clocks[s, 1] = rest
+    clocks[2 * s + 1] = rest
     return True
 
 
@@ -257,11 +257,11 @@ def _fire(step, limit, stage, s, clocks, n_groups, pointers):
     simple, to_zero = stage["simple"], stage["reset"] == ZERO
     # Leaks raise what is below 0, and negative spikes have a second threshold: these stages are looked at in every step.
     every_step, per_bias = kind == KEPT or stage["is_signed"] != 0, pointers[5]
-    elapsed = step - clocks[s, 0] if kind == PLAIN else 0
+    elapsed = step - clocks[2 * s] if kind == PLAIN else 0
     for i in range(constant, constant + size):
         moved[i] = threshold[i] - elapsed * bias[i]
     group, spike = stage["first_group"], stage["first_spike"]
-    soonest, beyond = clocks[s, 1], False
+    soonest, beyond = clocks[2 * s + 1], False
     for cell in range(stage["height"] * width):
         if dirty[first_cell + cell] == 0:
             continue
@@ -294,7 +294,7 @@ def _fire(step, limit, stage, s, clocks, n_groups, pointers):
             next_look = step + (1 if every_step else _steps_to_threshold(v, at, moved, per_bias, constant, size))
         due[first_cell + cell] = next_look
         soonest = min(soonest, next_look)
-    clocks[s, 1] = soonest
+    clocks[2 * s + 1] = soonest
     n_groups[s] = group - stage["first_group"]
     return beyond
 
@@ -401,7 +401,7 @@ def rebase(step, limit, stage, s, clocks, v, bias, due):
 
     A neuron that was clamped may cross its threshold earlier than foreseen, so its cell is looked at in the next step.
     """
-    elapsed = step - clocks[s, 0] if stage["kind"] == PLAIN else 0
+    elapsed = step - clocks[2 * s] if stage["kind"] == PLAIN else 0
     constant, size, half = stage["first_constant"], stage["size"], limit // 2
     clamped = 0
     for cell in range(stage["height"] * stage["width"]):
@@ -413,8 +413,8 @@ def rebase(step, limit, stage, s, clocks, v, bias, due):
             v[at + j] = bounded
         if clamped != before:
             due[stage["first_cell"] + cell] = min(due[stage["first_cell"] + cell], step + 1)
-            clocks[s, 1] = min(clocks[s, 1], step + 1)
-    clocks[s, 0] = step
+            clocks[2 * s + 1] = min(clocks[2 * s + 1], step + 1)
+    clocks[2 * s] = step
     return clamped
 
 
@@ -434,7 +434,7 @@ def start_stage(step, stage, s, clocks, v, v_init, threshold, bias, due, updated
         due[stage["first_cell"] + cell] = min(step + soonest, NEVER)
         updated[stage["first_cell"] + cell] = step
         dirty[stage["first_cell"] + cell] = 0
-    clocks[s, 0], clocks[s, 1] = step, min(step + soonest, NEVER)
+    clocks[2 * s], clocks[2 * s + 1] = step, min(step + soonest, NEVER)
 
 
 @kernel

@@ -73,6 +73,16 @@ def address(typingctx, array):
     return pointer(array), codegen
 
 
+@intrinsic
+def as_pointer(typingctx, number):
+    """An address that was kept as a number."""
+
+    def codegen(context, builder, signature, args):
+        return builder.inttoptr(args[0], context.get_value_type(types.voidptr))
+
+    return types.voidptr(types.int64), codegen
+
+
 @intrinsic(prefer_literal=True)
 def zeros(typingctx, weights, count):
     """Lanes of 0, of the type that rows of `weights` are summed in."""
