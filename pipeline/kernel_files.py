@@ -38,6 +38,7 @@ class KernelFolders:
         places = _places() + ([self._temporary] if self._temporary else [])
         self._folders = [place / f"{FOLDER}{key}" for place in places]
         self._said: set[str] = set()
+        self._used: set[Path] = set()
 
     def __str__(self) -> str:
         return str(self._folders[0])
@@ -55,7 +56,7 @@ class KernelFolders:
             except (OSError, DamageError) as error:
                 self.complain("file", f"a compiled kernel is not used and made anew: {folder / name}: {_reason(error)}")
                 continue
-            self._mention_temporary(folder)
+            self._mark_used(folder)
             return payload
         return None
 
@@ -68,7 +69,7 @@ class KernelFolders:
             except (OSError, DamageError) as error:
                 reasons.append(f"{folder.parent} ({_reason(error)})")
                 continue
-            self._mention_temporary(folder)
+            self._mark_used(folder)
             return
         self.complain(
             "nowhere",
@@ -89,7 +90,11 @@ class KernelFolders:
             self._said.add(kind)
             warnings.warn(sentence, RuntimeWarning, stacklevel=2)
 
-    def _mention_temporary(self, folder: Path) -> None:
+    def _mark_used(self, folder: Path) -> None:
+        if folder not in self._used:
+            self._used.add(folder)
+            with contextlib.suppress(OSError):
+                os.utime(folder)  # so that prune takes others first
         if folder.parent == self._temporary:
             self.complain(
                 "temporary",

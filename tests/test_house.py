@@ -112,3 +112,34 @@ def test_running_a_pipeline_imports_nothing_heavy(start):
     code = f"import {start}, sys; print(*[m for m in ('torch', 'tonic', 'matplotlib', 'pandas') if m in sys.modules])"
     outcome = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert outcome.stdout.strip() == ""
+
+
+def kernels_of(tree):
+    """The functions of a module that are decorated with @kernel."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            names = [getattr(item, "func", item) for item in node.decorator_list]
+            if any(isinstance(name, ast.Name) and name.id == "kernel" for name in names):
+                yield node
+
+
+@pytest.mark.parametrize("path", FILES, ids=relative)
+def test_kernels_are_compiled_by_our_decorator_only(path):
+    if relative(path) != "pipeline/kernel_cache.py":
+        assert not [name for name in imports(path) if name in ("numba.njit", "numba.jit", "numba.vectorize")]
+
+
+@pytest.mark.parametrize("path", FILES, ids=relative)
+def test_what_a_kernel_uses_stands_in_a_file_that_its_cache_watches(path):
+    """Numba compiles constants in; the cache's key is of files with kernels, and of all files of the engine."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    used = {item.id for function in kernels_of(tree) for item in ast.walk(function) if isinstance(item, ast.Name)}
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and node.level and used & {name.asname or name.name for name in node.names}:
+            source = path.parents[node.level - 1].joinpath(*(node.module or "").split("."))
+            names = (
+                [source / f"{name.name}.py" for name in node.names] if source.is_dir() else [source.with_suffix(".py")]
+            )
+            for file in names:
+                watched = file.parent.name == "engine" or any(kernels_of(ast.parse(file.read_text(encoding="utf-8"))))
+                assert watched or file.name == "kernel_cache.py", f"{relative(file)} has no kernels"
