@@ -25,8 +25,8 @@ from dvs_run.pipeline.stream import BinnedSlice, CurrentSlice
 STEP_US = 1_000
 WEIGHT_MAX = {"int8": 127, "int16": 32_767, "float32": 127}
 LEVELS = 16  # of the image that drives VGG-7
+BLOBS = 2  # moving things in view, as two arms are
 NOISE = 0.1  # share of the events that fall anywhere
-BLOBS = 6
 Slices = list[BinnedSlice] | list[CurrentSlice]
 
 
