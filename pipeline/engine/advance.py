@@ -6,8 +6,9 @@ from numba import carray, config
 from ..kernel_cache import kernel
 from .ends import draw, load_input, read_potentials, read_spikes, score, slide
 from .kernels import run_step
-from .simd import as_pointer
 from .plan import EDGE_DTYPE, READOUT, STAGE_DTYPE
+from .pools import POOL_DTYPE
+from .simd import as_pointer
 
 SETTINGS_DTYPE = np.dtype(
     [
@@ -26,8 +27,8 @@ SETTINGS_DTYPE = np.dtype(
 def advance(
     n, step, t_stop_us, has_drive, scores,
     settings, unit, uniform, stages, edges, axes, reach, weights, bias, threshold, floor, decay, per_bias, channel_of,
-    v, moved, dirty, due, updated, clocks, n_groups, groups, spikes, synops, total, rows, times, found, tally, drive,
-    pools, estimate, emitted,
+    v, moved, dirty, due, updated, clocks, n_groups, groups, spikes, fired, synops, total, rows, times, found, tally, drive,
+    pools, leads, pooled, marked,
     gain, evidence, ring, ring_stop_us, cursor, drawn, cells, counts,
 ):  # fmt: skip
     """One timestep. Returns (index of the highest score or -1, SynOps added, potentials clamped), or
@@ -44,8 +45,8 @@ def advance(
         before += synops[e]
     clamped = run_step(
         step, chosen["limit"], has_drive, stages, edges, axes, reach, weights, bias, threshold, floor, decay, per_bias,
-        channel_of, v, moved, dirty, due, updated, clocks, n_groups, groups, spikes, synops, total, rows, times, found,
-        tally, drive, pools, estimate, emitted,
+        channel_of, v, moved, dirty, due, updated, clocks, n_groups, groups, spikes, fired, synops, total, rows, times, found,
+        tally, drive, pools, leads, pooled, marked,
     )  # fmt: skip
     added = -before
     for e in range(synops.shape[0]):
@@ -100,24 +101,26 @@ def advance_packed(n, step, t_stop_us, has_drive, scores, packed, weights, total
         array_at(packed, 20, np.int64),  # n_groups
         array_at(packed, 21, np.int32),  # groups
         array_at(packed, 22, np.int32),  # spikes
-        array_at(packed, 23, np.int64),  # synops
-        array_at(packed, 24, total.dtype),  # total
-        array_at(packed, 25, np.int64),  # rows
-        array_at(packed, 26, total.dtype),  # times
-        array_at(packed, 27, np.int64),  # found
-        array_at(packed, 28, np.int64),  # tally
-        array_at(packed, 29, v.dtype),  # drive
-        array_at(packed, 30, np.int64),  # pools
-        array_at(packed, 31, np.float64),  # estimate
-        array_at(packed, 32, np.int64),  # emitted
-        array_at(packed, 33, np.int64),  # gain
-        array_at(packed, 34, np.int64),  # evidence
-        array_at(packed, 35, np.int64),  # ring
-        array_at(packed, 36, np.int64),  # ring_stop_us
-        array_at(packed, 37, np.int64),  # cursor
-        array_at(packed, 38, np.int64),  # drawn
-        array_at(packed, 39, np.int32),  # cells
-        array_at(packed, 40, np.int32),  # counts
+        array_at(packed, 23, np.int32),  # fired
+        array_at(packed, 24, np.int64),  # synops
+        array_at(packed, 25, total.dtype),  # total
+        array_at(packed, 26, np.int64),  # rows
+        array_at(packed, 27, total.dtype),  # times
+        array_at(packed, 28, np.int64),  # found
+        array_at(packed, 29, v.dtype),  # tally
+        array_at(packed, 30, v.dtype),  # drive
+        array_at(packed, 31, POOL_DTYPE),  # pools
+        array_at(packed, 32, np.float64),  # leads
+        array_at(packed, 33, np.int64),  # pooled
+        array_at(packed, 34, np.uint8),  # marked
+        array_at(packed, 35, np.int64),  # gain
+        array_at(packed, 36, np.int64),  # evidence
+        array_at(packed, 37, np.int64),  # ring
+        array_at(packed, 38, np.int64),  # ring_stop_us
+        array_at(packed, 39, np.int64),  # cursor
+        array_at(packed, 40, np.int64),  # drawn
+        array_at(packed, 41, np.int32),  # cells
+        array_at(packed, 42, np.int32),  # counts
     )  # fmt: skip
 
 

@@ -6,8 +6,7 @@ The step itself is kernels.py's.
 import numpy as np
 
 from ..kernel_cache import kernel
-from .kernels import COUNT, FIRST, GROUP, WEIGHT, X, Y
-from .plan import AXIS, LAST
+from .plan import AXIS, COUNT, FIRST, GROUP, LAST, WEIGHT, X, Y
 
 CURRENT_BITS = 16  # pixel values of constant-current input are rounded to 2**-16
 

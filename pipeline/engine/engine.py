@@ -13,7 +13,8 @@ from ..stream import BinnedSlice, Classification, CurrentSlice
 from . import ends, kernels
 from .advance import PACKED, SETTINGS_DTYPE, advance, advance_packed, pack
 from .delays import DelayLine
-from .plan import INPUT, KEPT, PLAIN, POOL, READOUT, aligned, make_plan
+from .plan import INPUT, KEPT, LANES, PLAIN, POOL, READOUT, aligned, make_plan
+from .pools import clear_pools, pools_of
 
 DRAWING = {"membrane": 0, "count": 0, "softmax_rate": 1, "softmax_poisson": 2}
 
@@ -68,36 +69,39 @@ class Engine:
             self._check_clock(t_start_us, t_stop_us)
         if self._window_us:
             self._renew_state(t_start_us)
-        driven = isinstance(piece, CurrentSlice)
-        n = macs = 0
-        if driven:
-            macs = self._load_current(piece)  # type: ignore[arg-type]
+        n = macs = driven = 0
+        if type(piece) is CurrentSlice:
+            macs, driven = self._load_current(piece), 1
         elif len(piece.cells) or self._delays is not None:  # type: ignore[union-attr]
             n = self._load_cells(piece)  # type: ignore[arg-type]
         if self._random is not None:
             self._uniform[:] = self._random.random(len(self._uniform))
-        scores = np.empty(len(self._gain))
+        scores = np.empty(self._outputs)
         step = self.steps + 1
         index, synops, clamped = self._advance(n, step, t_stop_us, driven, scores, *self._arguments)
         if index < -1:
             self._refuse_cell(-2 - index)
         self.steps, self._reached_us = step, t_stop_us
         self.clamped += clamped
-        self._seen += synops + macs
-        if self._seen == 0:
+        synops += macs
+        self._seen += synops
+        if not self._seen:
             index = -1
-        label = self.network.labels[index] if index >= 0 else ""
-        return _classification(t_start_us, t_stop_us, index, label, scores, synops + macs)
+        # Classification(...) at a third of its price: a frozen dataclass sets its fields one by one, which costs 2 us.
+        made = object.__new__(Classification)
+        made.__dict__.update(
+            t_start_us=t_start_us, t_stop_us=t_stop_us, index=index, label=self._labels[index], scores=scores,
+            synops=synops, recording="",
+        )  # fmt: skip
+        return made
 
     def reset(self) -> None:
         """Forget everything that was seen: membranes to their initial potential, no evidence, time may begin anew."""
         self.steps = 0
-        for s, stage in enumerate(self._plan.stages):
-            if stage["kind"] in (PLAIN, KEPT):
-                self._start_stage(s)
-            elif stage["kind"] == READOUT:
-                kernels.start_output(stage, self._v)
-        for array in (self._evidence, self._cursor, self._drawn, self._n_groups, self._estimate, self._emitted):
+        self._start_hidden()
+        if self._plan.stages[-1]["kind"] == READOUT:
+            kernels.start_output(self._plan.stages[-1], self._v)
+        for array in (self._evidence, self._cursor, self._drawn, self._n_groups):
             array[:] = 0
         if self._delays is not None:
             self._delays.reset()
@@ -158,10 +162,15 @@ class Engine:
         s = self._names.index(layer)
         stage, (cell_height, cell_width) = self._plan.stages[s], self._plan.cells[s]
         counts = np.zeros(self._plan.populations[s].shape, np.int64)
-        first, lanes = int(stage["first_group"]), int(stage["lanes"])
+        first, lanes, words = int(stage["first_group"]), int(stage["lanes"]), int(stage["size"]) // LANES
         groups, spikes = self._groups.reshape(-1, kernels.GROUP), self._spikes.reshape(-1, 2)
-        for row, column, start, n, _ in groups[first : first + self._n_groups[s]].tolist():
-            for neuron, times in spikes[start : start + n].tolist():
+        first_word = int(stage["first_neuron"]) // LANES
+        for number, (row, column, start, n, _) in enumerate(groups[first : first + self._n_groups[s]].tolist()):
+            listed = spikes[start : start + n].tolist()
+            if stage["kind"] == PLAIN and stage["simple"]:  # these may be listed per channel; the bits tell the pixels
+                bits = self._fired[first_word + number * words : first_word + (number + 1) * words]
+                listed = [(i, 1) for i in np.flatnonzero(bits[:, None] >> np.arange(LANES) & 1).tolist()]
+            for neuron, times in listed:
                 pixel, channel = divmod(neuron, lanes)
                 y, x = divmod(pixel, cell_width)
                 counts[channel, row * cell_height + y, column * cell_width + x] += times
@@ -188,7 +197,7 @@ class Engine:
 
     def _memory(self) -> tuple[np.ndarray, ...]:
         return (
-            self._v, self._dirty, self._due, self._updated, self._clocks, self._estimate, self._emitted,
+            self._v, self._dirty, self._due, self._updated, self._clocks, self._leads, self._pooled,
             self._evidence, self._ring, self._ring_stop_us, self._cursor, self._drawn,
         )  # fmt: skip
 
@@ -208,10 +217,12 @@ class Engine:
         self._n_groups = np.zeros(len(stages), np.int64)
         self._groups = np.zeros(groups * kernels.GROUP, np.int32)
         self._spikes = np.zeros(n_spikes * 2, np.int32)
+        self._fired = np.zeros(neurons // LANES, np.int32)  # a bit for each neuron of the cells that spiked
         self._synops = np.zeros(len(plan.edges), np.int64)
         self._drive = np.zeros(len(self._v), form.potential)
         self._drive_values: np.ndarray | None = None  # the image that _drive was computed from
-        self._estimate, self._emitted = np.zeros(1), np.zeros(1, np.int64)
+        self._pools, leads, pooled, marked = pools_of(plan)
+        self._leads, self._pooled, self._marked = np.zeros(leads), np.zeros(pooled, np.int64), np.zeros(marked, np.uint8)
         input_size = int(np.prod(network.input_shape))
         first = network.layers[0]
         self._delays = DelayLine(first, network.input_shape, self.timestep_us) if isinstance(first, Delay) else None
@@ -242,6 +253,7 @@ class Engine:
         self._cursor = np.zeros(2, np.int64)
         unit = self._plan.units[-1] if last["kind"] == READOUT else np.ones(int(last["channels"]))
         self._unit = np.repeat(unit, pixels)
+        self._outputs, self._labels = outputs, (*network.labels, "")  # the last: of index -1
         self._random = np.random.default_rng(0) if DRAWING[network.readout.kind] else None
         self._uniform = np.zeros(outputs + 2)
         self._length_us, self._window_us = self.timestep_us, network.state_window_us
@@ -255,10 +267,10 @@ class Engine:
             plan.stages, plan.edges, plan.axes, plan.reach, plan.weights, plan.bias, plan.threshold, plan.floor,
             plan.decay, plan.per_bias, plan.channel_of,
             self._v, np.zeros_like(plan.threshold), self._dirty, self._due, self._updated, self._clocks,
-            self._n_groups, self._groups, self._spikes, self._synops,
+            self._n_groups, self._groups, self._spikes, self._fired, self._synops,
             total, np.zeros(most_rows, np.int64), np.zeros(most_rows, form.total), np.zeros(size, np.int64),
-            np.zeros(int(plan.stages["channels"].max()), np.int64), self._drive,
-            np.zeros(1), self._estimate, self._emitted,
+            aligned(np.zeros(int(plan.stages["lanes"].max()), form.potential)), self._drive,
+            self._pools, self._leads, self._pooled, self._marked,
             self._gain, self._evidence, self._ring, self._ring_stop_us, self._cursor, self._drawn,
             self._cells, self._counts,
         )  # fmt: skip
@@ -286,16 +298,18 @@ class Engine:
         window = (t_start_us - self._origin_us) // self._window_us  # type: ignore[operator]
         if window != self._state_window:
             self._state_window = window
-            for s, stage in enumerate(self._plan.stages):
-                if stage["kind"] in (PLAIN, KEPT):
-                    self._start_stage(s)
+            self._start_hidden()
 
-    def _start_stage(self, s: int) -> None:
+    def _start_hidden(self) -> None:
+        """Neurons at their initial potential, max pools as if nothing had spiked."""
         plan = self._plan
-        kernels.start_stage(
-            self.steps, plan.stages[s], s, self._clocks, self._v, plan.v_init, plan.threshold, plan.bias, self._due,
-            self._updated, self._dirty,
-        )  # fmt: skip
+        clear_pools(self.steps, self._pools, self._clocks, self._leads, self._pooled)
+        for s, stage in enumerate(plan.stages):
+            if stage["kind"] in (PLAIN, KEPT):
+                kernels.start_stage(
+                    self.steps, stage, s, self._clocks, self._v, plan.v_init, plan.threshold, plan.bias, self._due,
+                    self._updated, self._dirty,
+                )  # fmt: skip
 
     def _load_cells(self, piece: BinnedSlice) -> int:
         n = len(piece.cells)
@@ -362,12 +376,3 @@ class Engine:
             bias = self._plan.bias[constant : constant + len(grid)].astype(float)
             grid += (self.steps - int(self._clocks[2 * s])) * bias[:, None, None]
         return grid
-
-
-def _classification(t_start_us: int, t_stop_us: int, index: int, label: str, scores: np.ndarray, synops: int) -> Classification:
-    """Classification(...), at a third of its price: a frozen dataclass sets its fields one by one, which costs 2 us."""
-    made = object.__new__(Classification)
-    made.__dict__.update(
-        t_start_us=t_start_us, t_stop_us=t_stop_us, index=index, label=label, scores=scores, synops=synops, recording=""
-    )
-    return made

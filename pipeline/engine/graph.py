@@ -92,12 +92,16 @@ def _of_source(name: str, shape: Shape) -> Current:
 
 def _population(name: str, shape: Shape, layer: Layer | None, current: Current) -> Population:
     if isinstance(layer, MaxPool2d):
-        plain = len(current.terms) == 1 and current.terms[0].weights is None and current.terms[0].scale == 1
-        if not plain or current.terms[0].rows != [[y] for y in range(len(current.terms[0].rows))]:
+        if len(current.terms) != 1 or current.terms[0] != _of_source(current.terms[0].source, current.terms[0].shape).terms[0]:
             raise NetworkError(
                 f"max pool {name!r} is not right behind neurons or the input; it takes spikes, so put neurons before it"
             )
-        return Population(name, shape, layer, current.terms)
+        rows, columns = (
+            _windows(current.terms[0].shape[axis], shape[axis], layer.kernel[axis - 1], layer.stride[axis - 1], layer.padding[axis - 1])
+            for axis in (1, 2)
+        )
+        reach = {"row_reach": [[(y, 0) for y in ys] for ys in rows], "column_reach": [[(x, 0) for x in xs] for xs in columns]}
+        return Population(name, shape, layer, [replace(current.terms[0], **reach)])
     terms = [term if term.weight is not None else _identity(term, name) for term in current.terms]
     return Population(name, shape, layer, terms, current.bias)
 

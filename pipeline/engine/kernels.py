@@ -20,22 +20,32 @@ to all of the stage, what is beyond +-limit / 2 is clamped and counted, and e st
 import numpy as np
 
 from ..kernel_cache import kernel
-from .plan import AXIS, FIRST_MARK, KEPT, LAST, MARKS, NEVER, NONE, PLAIN, POOL, READOUT, ZERO
+from .plan import (
+    AXIS, COUNT, FIRST, FIRST_MARK, GROUP, KEPT, LAST, MARKS, NEVER, NONE, PLAIN, POOL, READOUT, WEIGHT, X, Y, ZERO,
+)  # fmt: skip
 from .pools import pool_spikes
-from .rows import add_row, add_total, find_at_least, pointer, smallest_gap, sum_rows, sum_rows_times
+from .rows import (
+    add_row,
+    add_total,
+    find_at_least,
+    list_bits,
+    pointer,
+    reset_all,
+    smallest_gap,
+    sum_rows,
+    sum_rows_times,
+)
 
-# A group of spikes is GROUP whole numbers: its cell, where its spikes begin, how many they are, and the sum of their
-# counts, 0 if all are 1. A spike is two: the neuron in its cell, and its count.
-GROUP, Y, X, FIRST, COUNT, WEIGHT = 5, 0, 1, 2, 3, 4
 LONG = 1 << 30  # steps; a cell is looked at at least so often
+MANY = 4  # spikes in 16 neurons, from which on a cell is reset as a whole and its spikes counted per channel
 ROWS_EXACT = 256  # rows of int8 whose sum fits int16
 
 
 @kernel
 def run_step(
     step, limit, has_drive, stages, edges, axes, reach, weights, bias, threshold, floor, decay, per_bias, channel_of,
-    v, moved, dirty, due, updated, clocks, n_groups, groups, spikes, synops, total, rows, times, found, tally, drive,
-    pools, estimate, emitted,
+    v, moved, dirty, due, updated, clocks, n_groups, groups, spikes, fired, synops, total, rows, times, found, tally, drive,
+    pools, leads, pooled, marked,
 ):  # fmt: skip
     """One timestep of all stages: what the arrays hold is said where engine.py makes them. Returns clamped potentials.
 
@@ -45,13 +55,17 @@ def run_step(
         pointer(weights), pointer(bias), pointer(threshold), pointer(floor), pointer(decay), pointer(per_bias),
         pointer(v), pointer(moved), pointer(dirty), pointer(due), pointer(updated), pointer(reach),
         pointer(total), pointer(rows), pointer(times), pointer(found), pointer(tally), pointer(channel_of),
-        pointer(axes), pointer(groups), pointer(spikes),
+        pointer(axes), pointer(groups), pointer(spikes), pointer(fired),
     )  # fmt: skip
     clamped = 0
     for s in range(1, stages.shape[0]):
         stage = stages[s]
         if stage["kind"] == POOL:
-            pool_spikes(step, stages, s, pools, groups, spikes, n_groups, estimate, emitted, dirty)
+            first = edges[stage["first_edge"]]
+            _mark(first, stages[first["source"]], stage, n_groups[first["source"]], pointers)
+            pool_spikes(
+                step, stages, edges, axes, reach, s, pools, clocks, n_groups, groups, spikes, leads, pooled, marked, dirty
+            )  # fmt: skip
             continue
         busy = _wake(step, stage, s, clocks, pointers)
         driven = False
@@ -63,7 +77,7 @@ def run_step(
                     _mark(edges[e], stages[edges[e]["source"]], stage, n_groups[edges[e]["source"]], pointers)
         if driven and stage["kind"] != READOUT:
             _mark_all(stage, pointers)
-        elif not busy and not driven:
+        elif not busy and not driven and step - clocks[2 * s] < stage["longest"]:
             n_groups[s] = 0
             continue
         if stage["kind"] == KEPT:
@@ -141,7 +155,6 @@ def _add(edge, source, stage, n_groups, pointers):
     first_weight, channel_step, lanes = edge["first_weight"], edge["channel_step"], edge["lanes"]
     in_per_group, grouped = edge["in_per_group"], edge["groups"] > 1
     rows, columns, first = edge["rows"], edge["columns"], source["first_group"]
-    channels, single = source["channels"], source["pixels"] == 1
     channel_of, first_constant = pointers[17], source["first_constant"]
     added = 0
     for g in range(first, first + n_groups):
@@ -152,7 +165,7 @@ def _add(edge, source, stage, n_groups, pointers):
             continue
         start, n, weight = groups[GROUP * g + FIRST], groups[GROUP * g + COUNT], groups[GROUP * g + WEIGHT]
         if n > 1 and not grouped:
-            if weight == 0 and (n <= channels or single):
+            if weight == 0:
                 _add_group(edge, first_constant, start, n, base, a0, a1, b0, b1, pointers)
             else:
                 _add_group_times(edge, first_constant, start, n, base, a0, a1, b0, b1, pointers)
@@ -199,23 +212,20 @@ def _add_group(edge, first_constant, start, n, base, a0, a1, b0, b1, pointers):
 
 @kernel
 def _add_group_times(edge, first_constant, start, n, base, a0, a1, b0, b1, pointers):
-    """The same for many spikes, or several a neuron: spikes of the same channel are counted first."""
-    weights, v, reach, total, rows = pointers[0], pointers[6], pointers[11], pointers[12], pointers[13]
-    times, tally, channel_of, spikes = pointers[14], pointers[16], pointers[17], pointers[20]
+    """The same for spikes that count several times, or less than nothing."""
+    rows, times, channel_of, spikes = pointers[13], pointers[14], pointers[17], pointers[20]
     first_weight, channel_step, lanes, patch = edge["first_weight"], edge["channel_step"], edge["lanes"], edge["patch"]
-    for i in range(start, start + n):
-        tally[channel_of[first_constant + spikes[2 * i]]] += spikes[2 * i + 1]
     whole = 2 * (a1 - a0) * (b1 - b0) * lanes >= patch and patch > 0
     m, room = 0, ROWS_EXACT
-    for channel in range(edge["source_channels"]):
-        count = tally[channel]
-        tally[channel] = 0
+    for i in range(start, start + n):
+        row = first_weight + channel_of[first_constant + spikes[2 * i]] * channel_step
+        count = np.int64(spikes[2 * i + 1])
         while count != 0:  # as often as the sum of rows has room for it
             part = min(max(count, -ROWS_EXACT), ROWS_EXACT)
             if abs(part) > room:
                 _add_times(m, whole, edge, base, a0, a1, b0, b1, pointers)
                 m, room = 0, ROWS_EXACT
-            rows[m], times[m] = first_weight + channel * channel_step, part
+            rows[m], times[m] = row, part
             m += 1
             room -= abs(part)
             count -= part
@@ -251,16 +261,17 @@ def _fire(step, limit, stage, s, clocks, n_groups, pointers):
     bias, threshold, v, moved, dirty, due = (
         pointers[1], pointers[2], pointers[6], pointers[7], pointers[8], pointers[9],
     )  # fmt: skip
-    found, groups, spikes = pointers[15], pointers[19], pointers[20]
+    found, tally, groups, spikes, fired = pointers[15], pointers[16], pointers[19], pointers[20], pointers[21]
     constant, size, width, kind = stage["first_constant"], stage["size"], stage["width"], stage["kind"]
     first_cell, base, foresees = stage["first_cell"], stage["first_neuron"], stage["foresees"]
-    simple, to_zero = stage["simple"], stage["reset"] == ZERO
+    simple, to_zero, lanes, words = stage["simple"], stage["reset"] == ZERO, stage["lanes"], stage["size"] // 16
+    first_group, first_word = stage["first_group"], base // 16
     # Leaks raise what is below 0, and negative spikes have a second threshold: these stages are looked at in every step.
     every_step, per_bias = kind == KEPT or stage["is_signed"] != 0, pointers[5]
     elapsed = step - clocks[2 * s] if kind == PLAIN else 0
     for i in range(constant, constant + size):
         moved[i] = threshold[i] - elapsed * bias[i]
-    group, spike = stage["first_group"], stage["first_spike"]
+    group, spike = first_group, stage["first_spike"]
     soonest, beyond = clocks[2 * s + 1], False
     for cell in range(stage["height"] * width):
         if dirty[first_cell + cell] == 0:
@@ -269,17 +280,28 @@ def _fire(step, limit, stage, s, clocks, n_groups, pointers):
         start, at = spike, base + cell * size
         next_look = NEVER
         if simple and kind == PLAIN:
-            n, outside = find_at_least(v, at, moved, constant, size, limit, found)
+            word = first_word + (group - first_group) * words
+            n, outside = find_at_least(v, at, moved, constant, size, limit, fired, word)
+            again, weight = False, 0
+            if n > MANY * words:
+                again = reset_all(v, at, moved, threshold, bias, constant, size, lanes, to_zero, tally)
+                for c in range(lanes):
+                    if tally[c] > 0:
+                        spikes[2 * spike], spikes[2 * spike + 1] = c, tally[c]
+                        spike += 1
+                weight = n if n > spike - start else 0
+            elif n > 0:
+                list_bits(fired, word, words, found)
+                for i in range(n):
+                    j = found[i]
+                    left = (moved[constant + j] if to_zero else v[at + j]) - threshold[constant + j]
+                    v[at + j] = left
+                    again |= left >= moved[constant + j] - bias[constant + j]  # what it will be in the next step
+                    spikes[2 * spike], spikes[2 * spike + 1] = j, 1
+                    spike += 1
             beyond |= outside
-            for i in range(n):
-                j = found[i]
-                left = (moved[constant + j] if to_zero else v[at + j]) - threshold[constant + j]
-                v[at + j] = left
-                if left >= moved[constant + j] - bias[constant + j]:  # what the threshold will be in the next step
-                    next_look = step + 1
-                spikes[2 * spike], spikes[2 * spike + 1] = j, 1
-                spike += 1
-            weight = 0
+            if again:
+                next_look = step + 1
         else:
             spike, weight, again, outside = _fire_cell(stage, at, elapsed, limit, spike, pointers)
             beyond |= outside
@@ -295,7 +317,7 @@ def _fire(step, limit, stage, s, clocks, n_groups, pointers):
         due[first_cell + cell] = next_look
         soonest = min(soonest, next_look)
     clocks[2 * s + 1] = soonest
-    n_groups[s] = group - stage["first_group"]
+    n_groups[s] = group - first_group
     return beyond
 
 

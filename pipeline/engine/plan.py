@@ -102,6 +102,9 @@ EDGE_DTYPE = np.dtype(
 # What a cell row or column of a source reaches, AXIS whole numbers each: where its part of `reach` begins and ends, where
 # the cells that it touches begin, and how many they are.
 AXIS, LAST, FIRST_MARK, MARKS = 4, 1, 2, 3
+# A group of spikes is GROUP whole numbers: its cell, where its spikes begin, how many they are, and the sum of their
+# counts, 0 if all are 1. A spike is two: the neuron in its cell, and its count.
+GROUP, Y, X, FIRST, COUNT, WEIGHT = 5, 0, 1, 2, 3, 4
 
 
 @dataclass(frozen=True)
@@ -268,7 +271,8 @@ class _Layout:
             largest[out] = np.maximum(largest[out], weight.max(axis=(1, 2, 3)))
             overlap = _most_often(term.row_reach) * _most_often(term.column_reach)
             fan_in = weight.sum(axis=(1, 2, 3)) * overlap
-            (widest if source else of_input)[out] += fan_in * (self.most[source] if source else 1.0)
+            most = self.most[source]  # 0: of the input, or of a max pool of the input
+            (widest if most else of_input)[out] += fan_in * (most or 1.0)
         unit = largest / form.weight_max
         if threshold is not None:
             unit = np.maximum(unit, threshold / form.threshold_max)
@@ -294,7 +298,8 @@ class _Layout:
         edge["source"], edge["target"], edge["source_channels"] = source, index, self.stages[source]["channels"]
         edge["rows"] = len(self.axes)
         if self.stages[index]["kind"] == POOL:
-            return  # gates.py knows where a window lies
+            self._add_axes(edge, term.row_reach, term.column_reach, 0, 0)
+            return
         weight = term.weight
         assert weight is not None
         out, per_group, kernel_height, kernel_width = weight.shape

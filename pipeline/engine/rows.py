@@ -99,21 +99,50 @@ if simd.ON and not config.BOUNDSCHECK:
             simd.add_to(v, q + c, simd.load(total, at + c, 16))
 
     @kernel(forceinline=True)
-    def find_at_least(v, base, threshold, first, size, limit, found):
-        """found[:n] = the i < size with v[base + i] >= threshold[first + i], ascending.
+    def find_at_least(v, base, threshold, first, size, limit, fired, word):
+        """Bit i % 16 of fired[word + i // 16] is set where v[base + i] >= threshold[first + i], for i < size.
 
-        Returns (n, whether any |v| exceeds limit).
+        Returns (how many bits are set, whether any |v| exceeds limit).
         """
         n, beyond = 0, False
         for i in range(0, size, 16):
             lanes = simd.load(v, base + i, 16)
             beyond |= simd.any_beyond(lanes, limit)
             bits = simd.mask_at_least(lanes, simd.load(threshold, first + i, 16))
+            fired[word + i // 16] = bits
+            n += simd.population(bits)
+        return n, beyond
+
+    @kernel(forceinline=True)
+    def list_bits(fired, word, words, found):
+        """found[:n] = the i whose bits are set, ascending."""
+        n = 0
+        for w in range(words):
+            bits = np.int64(fired[word + w])
             while bits:
-                found[n] = i + simd.trailing_zeros(bits)
+                found[n] = 16 * w + simd.trailing_zeros(bits)
                 n += 1
                 bits &= bits - 1
-        return n, beyond
+
+    @kernel(forceinline=True)
+    def reset_all(v, base, moved, threshold, bias, first, size, lanes, to_zero, tally):
+        """v <- v - threshold, or 0, where v >= moved; tally[channel] = how many that were.
+
+        Returns whether any is still at the threshold that the next step will have.
+        """
+        again = 0
+        for c in range(0, lanes, 16):
+            zero = simd.filled(simd.load(v, base, 16), 0)
+            one, none, count = simd.filled(zero, 1), simd.filled(zero, -1), zero
+            for i in range(c, size, lanes):
+                now, bar = simd.load(v, base + i, 16), simd.load(moved, first + i, 16)
+                left = simd.minus(bar if to_zero else now, simd.load(threshold, first + i, 16))
+                simd.put(v, base + i, simd.where_at_least(now, bar, left, now))
+                over = simd.minus(left, simd.minus(bar, simd.load(bias, first + i, 16)))
+                again |= simd.mask_at_least(simd.where_at_least(now, bar, over, none), zero)
+                count = simd.plus(count, simd.where_at_least(now, bar, one, zero))
+            simd.put(tally, c, count)
+        return again != 0
 
     @kernel(forceinline=True)
     def smallest_gap(v, base, threshold, per_bias, first, size):
@@ -159,7 +188,7 @@ else:
             v[q + c] += total[at + c]
 
     @kernel
-    def find_at_least(v, base, threshold, first, size, limit, found):
+    def find_at_least(v, base, threshold, first, size, limit, fired, word):
         n, beyond = 0, False
         for i in range(size):
             beyond |= (v[base + i] > limit) | (v[base + i] < -limit)
@@ -167,12 +196,36 @@ else:
             above = False
             for i in range(start, start + 16):
                 above |= v[base + i] >= threshold[first + i]
+            bits = 0
             if above:
                 for i in range(start, start + 16):
                     if v[base + i] >= threshold[first + i]:
-                        found[n] = i
+                        bits |= 1 << (i - start)
                         n += 1
+            fired[word + start // 16] = bits
         return n, beyond
+
+    @kernel
+    def list_bits(fired, word, words, found):
+        n = 0
+        for w in range(words):
+            for i in range(16):
+                if fired[word + w] >> i & 1:
+                    found[n] = 16 * w + i
+                    n += 1
+
+    @kernel
+    def reset_all(v, base, moved, threshold, bias, first, size, lanes, to_zero, tally):
+        again = False
+        for c in range(lanes):
+            tally[c] = 0
+        for i in range(size):
+            if v[base + i] >= moved[first + i]:
+                left = (moved[first + i] if to_zero else v[base + i]) - threshold[first + i]
+                v[base + i] = left
+                again |= left >= moved[first + i] - bias[first + i]
+                tally[i % lanes] += 1
+        return again
 
     @kernel
     def smallest_gap(v, base, threshold, per_bias, first, size):

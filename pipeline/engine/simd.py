@@ -210,6 +210,65 @@ def scaled_gap(typingctx, low, high, factor):
 
 
 @intrinsic
+def minus(typingctx, a, b):
+    """a - b, lane by lane."""
+    if not isinstance(a, Lanes) or a != b:
+        return None
+
+    def codegen(context, builder, signature, args):
+        return (builder.fsub if isinstance(a.dtype, types.Float) else builder.sub)(*args)
+
+    return a(a, b), codegen
+
+
+@intrinsic
+def plus(typingctx, a, b):
+    """a + b, lane by lane."""
+    if not isinstance(a, Lanes) or a != b:
+        return None
+
+    def codegen(context, builder, signature, args):
+        return (builder.fadd if isinstance(a.dtype, types.Float) else builder.add)(*args)
+
+    return a(a, b), codegen
+
+
+@intrinsic
+def filled(typingctx, like, value):
+    """Lanes like `like`, all of them `value`."""
+    if not isinstance(like, Lanes):
+        return None
+
+    def codegen(context, builder, signature, args):
+        return _splat(builder, context.get_value_type(like), args[1])
+
+    return like(like, like.dtype), codegen
+
+
+@intrinsic
+def where_at_least(typingctx, a, b, then, otherwise):
+    """`then` where a >= b, else `otherwise`, lane by lane."""
+    if not isinstance(a, Lanes) or not a == b == then == otherwise:
+        return None
+
+    def codegen(context, builder, signature, args):
+        compare = builder.fcmp_ordered if isinstance(a.dtype, types.Float) else builder.icmp_signed
+        return builder.select(compare(">=", args[0], args[1]), args[2], args[3])
+
+    return a(a, b, then, otherwise), codegen
+
+
+@intrinsic
+def population(typingctx, bits):
+    """How many bits are set."""
+
+    def codegen(context, builder, signature, args):
+        return builder.ctpop(args[0])
+
+    return types.int64(types.int64), codegen
+
+
+@intrinsic
 def smaller(typingctx, a, b):
     """min(a, b), lane by lane."""
     if not isinstance(a, Lanes) or a != b:
