@@ -1,19 +1,22 @@
 """`dvs-run CONFIG`: check a config, run its graph, print the summary.
 
 Exit codes: 0 done; 1 a node failed; 2 the command line or the config is wrong; 130 or 143 stopped by Ctrl-C or SIGTERM;
-141 whoever read the output has gone. Everything heavy is imported inside, so that Ctrl-C is handled from the start.
+141 whoever read the output has gone. All imports but the least are inside: until `main` runs, Ctrl-C is a traceback.
 """
 
-import argparse
+from __future__ import annotations
+
 import os
 import signal
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
 
 from .terminal import OUTPUT_CLOSED, guarded
 
+TYPE_CHECKING = False  # of `typing`, without importing it
 if TYPE_CHECKING:
+    import argparse
+    from typing import Any, TextIO
+
     from .config import RunConfig
     from .host import Outcome, StopRequest
 
@@ -59,6 +62,8 @@ def _main(arguments: list[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    import argparse
+
     parser = argparse.ArgumentParser("dvs-run", description="Run the pipeline that a config describes.")
     add = parser.add_argument
     add("config", nargs="?", metavar="CONFIG", help="a YAML file, for instance configs/gesture.yaml")
@@ -72,6 +77,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _make_keys(folder: str) -> int:
+    from pathlib import Path
+
     from .wire import make_keys
 
     secret = make_keys(Path(folder))
@@ -79,7 +86,7 @@ def _make_keys(folder: str) -> int:
     return DONE
 
 
-def _names_here(config: "RunConfig", options: argparse.Namespace) -> list[str]:
+def _names_here(config: RunConfig, options: argparse.Namespace) -> list[str]:
     """The nodes that this host runs. Raises ConfigError for names that are none, or edges without an address."""
     from .config import ConfigError
     from .settings import Problem, suggest
@@ -112,19 +119,21 @@ def _names_here(config: "RunConfig", options: argparse.Namespace) -> list[str]:
     return [name for name in graph.nodes if name in asked]
 
 
-def _is_safe(config: "RunConfig", address: str) -> bool:
+def _is_safe(config: RunConfig, address: str) -> bool:
     from .wire import is_loopback
 
     return bool(config.settings.keys) or config.settings.insecure or is_loopback(address)
 
 
-def _check_nodes(config: "RunConfig", names: list[str]) -> None:
+def _check_nodes(config: RunConfig, names: list[str]) -> None:
     """Ask every node that will work here what it already knows to be wrong. Raises ConfigError."""
     from .config import ConfigError
     from .settings import Problem
 
     problems = [Problem(f"nodes.{name}", text) for name in names for text in config.graph.nodes[name].make().check()]
     if config.settings.keys:
+        from pathlib import Path
+
         from .wire import WireError, load_keys
 
         try:
@@ -135,7 +144,7 @@ def _check_nodes(config: "RunConfig", names: list[str]) -> None:
         raise ConfigError(config.path, problems)
 
 
-def _run(config: "RunConfig", names: list[str], options: argparse.Namespace) -> int:
+def _run(config: RunConfig, names: list[str], options: argparse.Namespace) -> int:
     from .host import StopRequest
 
     request = StopRequest()
@@ -147,7 +156,7 @@ def _run(config: "RunConfig", names: list[str], options: argparse.Namespace) -> 
             signal.signal(number, handler)
 
 
-def _run_and_tell(config: "RunConfig", names: list[str], options: argparse.Namespace, request: "StopRequest") -> int:
+def _run_and_tell(config: RunConfig, names: list[str], options: argparse.Namespace, request: StopRequest) -> int:
     from .summary import summary
 
     if not options.quiet:
@@ -165,13 +174,13 @@ def _run_and_tell(config: "RunConfig", names: list[str], options: argparse.Names
     return code
 
 
-def _aside(config: "RunConfig", names: list[str]) -> TextIO:
+def _aside(config: RunConfig, names: list[str]) -> TextIO:
     """Where title and summary go: out of the way, where a node writes its lines to standard output for a program."""
     specs = [config.graph.nodes[name] for name in names]
     return sys.stderr if any(spec.kind == "file" and spec.config.path == "-" for spec in specs) else sys.stdout
 
 
-def _place(config: "RunConfig", names: list[str], options: argparse.Namespace, request: "StopRequest") -> "Outcome":
+def _place(config: RunConfig, names: list[str], options: argparse.Namespace, request: StopRequest) -> Outcome:
     from .host import run_in_threads
 
     if options.node:
@@ -189,7 +198,7 @@ def _place(config: "RunConfig", names: list[str], options: argparse.Namespace, r
     return run_in_threads(config, names, request)
 
 
-def _stop_on_signals(request: "StopRequest") -> dict[int, Any]:
+def _stop_on_signals(request: StopRequest) -> dict[int, Any]:
     """Ctrl-C and SIGTERM ask for a stop, the second time they end the process. Returns the handlers from before."""
 
     def ask(number: int, frame: Any) -> None:
@@ -201,7 +210,7 @@ def _stop_on_signals(request: "StopRequest") -> dict[int, Any]:
     return {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
 
 
-def _tell_failures(outcome: "Outcome") -> int:
+def _tell_failures(outcome: Outcome) -> int:
     for failed in outcome.failures:
         print(f"dvs-run: node {failed.node} failed: {failed.error}", file=sys.stderr)
         if failed.traceback:
