@@ -129,7 +129,7 @@ def _others(
         makers["torch eager" + suffix] = lambda kind=kind: EagerStep(network, inputs, kind)
     for library in libraries.NEURONS:
         makers[library] = lambda library=library: libraries.LibraryStep(library, network, inputs, compiled=False)
-        if not arguments.quick:
+        if library in libraries.COMPILED and not arguments.quick:
             makers[library + " compiled"] = lambda library=library: libraries.LibraryStep(
                 library, network, inputs, compiled=True
             )
