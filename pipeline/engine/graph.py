@@ -92,16 +92,19 @@ def _of_source(name: str, shape: Shape) -> Current:
 
 def _population(name: str, shape: Shape, layer: Layer | None, current: Current) -> Population:
     if isinstance(layer, MaxPool2d):
-        if len(current.terms) != 1 or current.terms[0] != _of_source(current.terms[0].source, current.terms[0].shape).terms[0]:
+        term = current.terms[0]
+        if current.terms != _of_source(term.source, term.shape).terms:
             raise NetworkError(
                 f"max pool {name!r} is not right behind neurons or the input; it takes spikes, so put neurons before it"
             )
-        rows, columns = (
-            _windows(current.terms[0].shape[axis], shape[axis], layer.kernel[axis - 1], layer.stride[axis - 1], layer.padding[axis - 1])
-            for axis in (1, 2)
-        )
-        reach = {"row_reach": [[(y, 0) for y in ys] for ys in rows], "column_reach": [[(x, 0) for x in xs] for xs in columns]}
-        return Population(name, shape, layer, [replace(current.terms[0], **reach)])
+        reach = [
+            [
+                [(window, 0) for window in windows]
+                for windows in _windows(term.shape[1 + axis], shape[1 + axis], *options)
+            ]
+            for axis, options in enumerate(zip(layer.kernel, layer.stride, layer.padding, strict=True))
+        ]
+        return Population(name, shape, layer, [replace(term, row_reach=reach[0], column_reach=reach[1])])
     terms = [term if term.weight is not None else _identity(term, name) for term in current.terms]
     return Population(name, shape, layer, terms, current.bias)
 

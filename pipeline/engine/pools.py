@@ -25,7 +25,7 @@ POOL_DTYPE = np.dtype(
         ("padding_x", "i8"),
         ("fading", "i8"),  # where its g is kept in `leads`; the scores of its places follow, channels last
         ("first_arrived", "i8"),  # where the spikes of its places in this step lie in `pooled`, channels last
-        ("first_sent", "i8"),  # where the spikes that its windows have sent lie in `pooled`, like the neurons of a stage
+        ("first_sent", "i8"),  # where the spikes that its windows have sent lie in `pooled`, like neurons in v
         ("first_mark", "i8"),  # likewise in `marked`: windows that hold a spike in this step
     ]
 )
