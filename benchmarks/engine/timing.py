@@ -34,6 +34,7 @@ class Timing:
     """µs per slice of one competitor."""
 
     median: float
+    cpu_median: float  # the same by the clock of the thread, which stands still while others have the core
     quartiles: tuple[float, float]
     least: float
     measurements: int
@@ -84,7 +85,8 @@ def summary(micros: np.ndarray, foreign: np.ndarray) -> Timing:
     clean = foreign <= FOREIGN
     used = micros[clean] if clean.sum() >= min(ENOUGH, len(micros)) else micros
     low, middle, high = np.percentile(used, [25, 50, 75])
-    return Timing(float(middle), (float(low), float(high)), float(micros.min()), len(micros), int((~clean).sum()))
+    own = float(np.median(micros * (1 - foreign)))
+    return Timing(float(middle), own, (float(low), float(high)), float(micros.min()), len(micros), int((~clean).sum()))
 
 
 @dataclass(frozen=True)
