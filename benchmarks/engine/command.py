@@ -207,8 +207,8 @@ def _alone(arguments: argparse.Namespace) -> dict[str, Any]:
         found[numbers] = {
             "empty_slice_us": quiet.empty_slices(network, numbers),
             "second_start": processes.second_start(network, settings),
+            "asynchronous": quiet.single_events(numbers, arguments.seed),
         }
-    found["asynchronous"] = quiet.single_events(arguments.seed)
     found["pipeline_memory"] = processes.pipeline_memory()
     print(json.dumps(found, indent=1), flush=True)
     return found

@@ -26,13 +26,15 @@ def make_engine(network: Network, numbers: str) -> Engine:
 class EngineStep:
     """Engine.step, slice after slice, from Python."""
 
+    dense = None  # what a step costs depends on what is in the slice
+
     def __init__(self, engine: Engine, slices: Slices) -> None:
         self.engine, self.slices = engine, slices
 
     def reset(self) -> None:
         self.engine.reset()
 
-    def run(self) -> None:
+    def run(self, steps: int | None = None) -> None:
         step = self.engine.step
-        for piece in self.slices:
+        for piece in self.slices[:steps]:
             step(piece)

@@ -109,27 +109,23 @@ def _alone(alone: dict[str, Any] | None) -> str:
         return ""
     lines = []
     for numbers, found in alone.items():
-        if isinstance(found, dict) and "second_start" in found:
-            empty, start = found["empty_slice_us"], found["second_start"]
-            lines += [
-                [f"step of an empty slice, {numbers}", f"{empty['silent']} µs without biases, "
-                 f"{empty['driven_by_biases']} µs where biases keep neurons firing"],
-                [f"second start, {numbers}", f"{start['import_to_decision_s']} s from import to decision, "
-                 f"{start['process_to_decision_s']} s from the birth of the process (first start ever "
-                 f"{start['first_start_s']} s)"],
-            ]  # fmt: skip
+        if numbers == "pipeline_memory":
+            continue
+        empty, start, single = found["empty_slice_us"], found["second_start"], found["asynchronous"]
+        lines += [
+            [f"step of an empty slice, {numbers}", f"{empty['silent']} µs without biases, "
+             f"{empty['driven_by_biases']} µs where biases keep neurons firing"],
+            [f"second start, {numbers}", f"{start['import_to_decision_s']} s from import to decision, "
+             f"{start['process_to_decision_s']} s from the birth of the process ({start['first_start_s']} s when "
+             "nothing was compiled yet)"],
+            [f"asynchronous mode, 128x128, {numbers}", f"{single['events_per_second'] / 1e6:.2f} M events/s; service "
+             f"time p50 {single['service_us_p50']} µs, p99 {single['service_us_p99']} µs; a `push` of one event from "
+             f"Python p50 {single['push_of_one_us_p50']} µs, p99 {single['push_of_one_us_p99']} µs; density "
+             f"{100 * single['density_per_ms_least']:.2g} to {100 * single['density_per_ms_most']:.2g} % a ms"],
+        ]  # fmt: skip
     memory = alone["pipeline_memory"]
-    lines.append(
-        [
-            f"resident memory of `dvs-run configs/{memory['config']}`",
-            f"{memory['median_mib']} MiB, at most {memory['highest_mib']} MiB",
-        ]
-    )
-    single = alone["asynchronous"]
-    if isinstance(single, dict):
-        lines += [[f"asynchronous, {key.replace('_', ' ')}", str(value)] for key, value in single.items()]
-    else:
-        lines.append(["asynchronous", single])
+    resident = f"{memory['median_mib']} MiB, at most {memory['highest_mib']} MiB"
+    lines.append([f"resident memory of `dvs-run configs/{memory['config']}`", resident])
     return "### Alone\n\n" + _table(["what", "measured"], lines)
 
 

@@ -1,8 +1,9 @@
 """Time several competitors in turn, on one core, and say who else was using it.
 
 Every round runs each competitor once over the same slices, in an order that moves on by one each round, so that a slow
-minute of the machine falls on all of them. What counts is the median over the rounds. A measurement is marked where the
-thread that ran it got less than 95 % of the core; the medians leave marked ones out as long as enough others remain.
+minute of the machine falls on all of them. A dense rival whose pass takes long is timed on the first slices only: what
+is in them does not matter to it. What counts is the median over the rounds. A measurement is marked where the thread
+that ran it got less than 95 % of the core; the medians leave marked ones out as long as enough others remain.
 """
 
 import os
@@ -16,17 +17,20 @@ import numpy as np
 
 FOREIGN = 0.05  # share of the core that others may take of a measurement
 SHORTEST_S = 0.02  # a measurement lasts at least so long: fast competitors run over the slices several times
+LONGEST_S, FEWEST = 0.1, 20  # of a pass of a dense rival; slices that it runs over at least
 ENOUGH = 5  # measurements that are not marked, for the others to be left out
 
 
 class Competitor(Protocol):
     """One way to run a network over the slices it was made with."""
 
+    dense: Any  # whatever is not None says that its time does not depend on what is in a slice
+
     def reset(self) -> None:
         """Fresh state; not timed."""
 
-    def run(self) -> None:
-        """Every slice, in a plain Python loop; timed."""
+    def run(self, steps: int | None = None) -> None:
+        """Every slice, or the first `steps`, in a plain Python loop; timed."""
 
 
 @dataclass(frozen=True)
@@ -64,14 +68,15 @@ def interleave(
     names = list(competitors)
     micros: dict[str, list[float]] = {name: [] for name in names}
     shares: dict[str, list[float]] = {name: [] for name in names}
-    repeats = {name: _repeats(competitors[name]) for name in names}
+    passes = {name: _passes(competitors[name], steps) for name in names}
     load = Load([], [])
     for number in range(rounds):
         before = Busy.now()
         first = number % len(names)
         for name in names[first:] + names[:first]:
-            wall, own = _measure(competitors[name], repeats[name])
-            micros[name].append(wall * 1e6 / (steps * repeats[name]))
+            run, repeats = passes[name]
+            wall, own = _measure(competitors[name], run, repeats)
+            micros[name].append(wall * 1e6 / (run * repeats))
             shares[name].append(1 - own / wall)
         foreign, elsewhere = before.until(Busy.now())
         load.foreign.append(round(foreign, 3))
@@ -122,19 +127,23 @@ class Busy:
         return foreign, sum(there) / (len(there) * wall) if there else 0.0
 
 
-def _measure(competitor: Competitor, repeats: int) -> tuple[float, float]:
+def _measure(competitor: Competitor, steps: int, repeats: int) -> tuple[float, float]:
     wall = own = 0.0
     for _ in range(repeats):
         competitor.reset()
         began, thread = time.perf_counter(), time.thread_time()
-        competitor.run()
+        competitor.run(steps)
         wall, own = wall + time.perf_counter() - began, own + time.thread_time() - thread
     return wall, own
 
 
-def _repeats(competitor: Competitor) -> int:
-    wall = min(_measure(competitor, 1)[0] for _ in range(2))
-    return max(1, round(SHORTEST_S / wall))
+def _passes(competitor: Competitor, steps: int) -> tuple[int, int]:
+    """Over how many slices a measurement goes, and how often."""
+    took = min(_measure(competitor, steps, 1)[1] for _ in range(2))
+    if competitor.dense is not None and took > LONGEST_S:
+        shorter = min(max(round(steps * LONGEST_S / took), FEWEST), steps)
+        took, steps = took * shorter / steps, shorter
+    return steps, max(1, round(SHORTEST_S / max(took, 1e-9)))
 
 
 def _rounded(value: Any) -> Any:

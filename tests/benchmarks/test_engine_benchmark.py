@@ -168,21 +168,40 @@ def test_marked_measurements_are_left_out_of_the_median():
 
 def test_every_round_times_everyone_from_a_fresh_state():
     class Counting:
-        def __init__(self):
-            self.resets = self.runs = 0
+        def __init__(self, dense):
+            self.dense, self.resets, self.runs = dense, 0, 0
 
         def reset(self):
             self.resets += 1
 
-        def run(self):
+        def run(self, steps):
+            assert steps == 4
             self.runs += 1
             assert self.runs == self.resets
             sum(range(2000))
 
-    everyone = {"a": Counting(), "b": Counting()}
+    everyone = {"a": Counting(None), "b": Counting("a dense network")}
     timings, load = timing.interleave(everyone, steps=4, rounds=3)
     assert [timed.measurements for timed in timings.values()] == [3, 3]
     assert len(load.foreign) == len(load.elsewhere) == 3
+
+
+def test_a_slow_dense_rival_is_timed_on_the_first_slices_only(monkeypatch):
+    class Slow:
+        def __init__(self, dense):
+            self.dense, self.asked = dense, []
+
+        def reset(self):
+            pass
+
+        def run(self, steps):
+            self.asked.append(steps)
+
+    monkeypatch.setattr(timing.time, "thread_time", iter(range(100)).__next__)  # each pass takes a second
+    dense_one, engine = Slow("a dense network"), Slow(None)
+    assert timing._passes(dense_one, 300) == (30, 1)
+    assert timing._passes(dense_one, 50) == (20, 1)
+    assert timing._passes(engine, 300) == (300, 1)
 
 
 def test_ratios_are_to_the_best_of_each_kind():
