@@ -222,13 +222,16 @@ class Engine:
         self._drive = np.zeros(len(self._v), form.potential)
         self._drive_values: np.ndarray | None = None  # the image that _drive was computed from
         self._pools, leads, pooled, marked = pools_of(plan)
-        self._leads, self._pooled, self._marked = np.zeros(leads), np.zeros(pooled, np.int64), np.zeros(marked, np.uint8)
+        self._leads, self._pooled = np.zeros(leads), np.zeros(pooled, np.int64)
+        self._marked = np.zeros(marked, np.uint8)
         input_size = int(np.prod(network.input_shape))
         first = network.layers[0]
         self._delays = DelayLine(first, network.input_shape, self.timestep_us) if isinstance(first, Delay) else None
         length = input_size * (len(first.delays_us) if isinstance(first, Delay) else 1)
         self._cells, self._counts = np.zeros((2, length), np.int32)
-        self._pools_input = any(stages[edge["target"]]["kind"] == POOL for edge in plan.edges if edge["source"] == INPUT)
+        self._pools_input = any(
+            stages[edge["target"]]["kind"] == POOL for edge in plan.edges if edge["source"] == INPUT
+        )
         self._allocate_readout()
         settings = np.zeros(1, SETTINGS_DTYPE)
         settings["max_count"], settings["input_size"], settings["limit"] = plan.max_count, length, form.limit

@@ -21,7 +21,23 @@ import numpy as np
 
 from ..kernel_cache import kernel
 from .plan import (
-    AXIS, COUNT, FIRST, FIRST_MARK, GROUP, KEPT, LAST, MARKS, NEVER, NONE, PLAIN, POOL, READOUT, WEIGHT, X, Y, ZERO,
+    AXIS,
+    COUNT,
+    FIRST,
+    FIRST_MARK,
+    GROUP,
+    KEPT,
+    LAST,
+    MARKS,
+    NEVER,
+    NONE,
+    PLAIN,
+    POOL,
+    READOUT,
+    WEIGHT,
+    ZERO,
+    X,
+    Y,
 )  # fmt: skip
 from .pools import pool_spikes
 from .rows import (
@@ -86,9 +102,7 @@ def run_step(
             _add_drive(stage, v, drive)
         for e in range(stage["first_edge"], stage["last_edge"]):
             if n_groups[edges[e]["source"]] > 0:
-                synops[e] += _add(
-                    edges[e], stages[edges[e]["source"]], stage, n_groups[edges[e]["source"]], pointers
-                )
+                synops[e] += _add(edges[e], stages[edges[e]["source"]], stage, n_groups[edges[e]["source"]], pointers)
         if stage["kind"] == READOUT:
             continue
         beyond = _fire(step, limit, stage, s, clocks, n_groups, pointers)
@@ -283,22 +297,15 @@ def _fire(step, limit, stage, s, clocks, n_groups, pointers):
             word = first_word + (group - first_group) * words
             n, outside = find_at_least(v, at, moved, constant, size, limit, fired, word)
             again, weight = False, 0
-            if n > MANY * words:
+            if n > 0:
                 again = reset_all(v, at, moved, threshold, bias, constant, size, lanes, to_zero, tally)
+            if n > MANY * words:
                 for c in range(lanes):
-                    if tally[c] > 0:
-                        spikes[2 * spike], spikes[2 * spike + 1] = c, tally[c]
-                        spike += 1
+                    spikes[2 * spike], spikes[2 * spike + 1] = c, tally[c]
+                    spike += tally[c] > 0
                 weight = n if n > spike - start else 0
             elif n > 0:
-                list_bits(fired, word, words, found)
-                for i in range(n):
-                    j = found[i]
-                    left = (moved[constant + j] if to_zero else v[at + j]) - threshold[constant + j]
-                    v[at + j] = left
-                    again |= left >= moved[constant + j] - bias[constant + j]  # what it will be in the next step
-                    spikes[2 * spike], spikes[2 * spike + 1] = j, 1
-                    spike += 1
+                spike = list_bits(fired, word, words, spikes, spike)
             beyond |= outside
             if again:
                 next_look = step + 1

@@ -114,15 +114,16 @@ if simd.ON and not config.BOUNDSCHECK:
         return n, beyond
 
     @kernel(forceinline=True)
-    def list_bits(fired, word, words, found):
-        """found[:n] = the i whose bits are set, ascending."""
-        n = 0
+    def list_bits(fired, word, words, spikes, spike):
+        """A spike (neuron, 1) for each bit that is set, ascending, from spikes[2 * spike] on. One past the last."""
         for w in range(words):
             bits = np.int64(fired[word + w])
             while bits:
-                found[n] = 16 * w + simd.trailing_zeros(bits)
-                n += 1
+                spikes[2 * spike] = 16 * w + simd.trailing_zeros(bits)
+                spikes[2 * spike + 1] = 1
+                spike += 1
                 bits &= bits - 1
+        return spike
 
     @kernel(forceinline=True)
     def reset_all(v, base, moved, threshold, bias, first, size, lanes, to_zero, tally):
@@ -206,13 +207,13 @@ else:
         return n, beyond
 
     @kernel
-    def list_bits(fired, word, words, found):
-        n = 0
+    def list_bits(fired, word, words, spikes, spike):
         for w in range(words):
             for i in range(16):
                 if fired[word + w] >> i & 1:
-                    found[n] = 16 * w + i
-                    n += 1
+                    spikes[2 * spike], spikes[2 * spike + 1] = 16 * w + i, 1
+                    spike += 1
+        return spike
 
     @kernel
     def reset_all(v, base, moved, threshold, bias, first, size, lanes, to_zero, tally):
