@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ..pipeline.errors import NetworkError
+from ..pipeline.errors import NetworkError, counted
 from ..pipeline.network import Network
 from ..pipeline.stream import BinnedSlice, Classification, CurrentSlice, StreamInfo
 from .node import Node, Row
@@ -44,7 +44,7 @@ class Classifier(Node):
         if shape != network.input_shape:
             channels, height, width = network.input_shape
             raise NetworkError(
-                f"the network {self.config.network} is for {channels} channels of {width}x{height} pixels, "
+                f"the network {self.config.network} is for {counted(channels, 'channel')} of {width}x{height} pixels, "
                 f"{stream.name} has {stream.channels} of {stream.sensor}; use a network trained for that sensor"
             )
         self._fit_timestep(stream)

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from ..pipeline.encode import CurrentEncoder, PoissonEncoder
+from ..pipeline.errors import counted
 from ..pipeline.stream import BinnedSlice, CurrentSlice, Image, StreamInfo
 from .node import Node, Row
 
@@ -46,4 +47,6 @@ class Encoder(Node):
     def report(self) -> list[Row]:
         config = self.config
         rate = f", {config.rate_per_step:g} spikes a timestep of white" if config.method == "poisson" else ""
-        return [("encoding", f"{config.method}, {config.timesteps} timesteps of {config.timestep_us} µs{rate}")]
+        return [
+            ("encoding", f"{config.method}, {counted(config.timesteps, 'timestep')} of {config.timestep_us} µs{rate}")
+        ]

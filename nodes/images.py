@@ -8,7 +8,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from ..pipeline.errors import RecordingError
+from ..pipeline.errors import RecordingError, counted
 from ..pipeline.events import SensorSize
 from ..pipeline.idx import labels_beside, read_images, read_labels
 from ..pipeline.stream import Image, LabelSpan, StreamInfo
@@ -47,9 +47,8 @@ class Images(Source):
         self._sent = 0
         self._images, self._labels = _read(self.config.path, self.config.labels)
         if self.config.first >= len(self._images):
-            raise RecordingError(
-                f"{self.config.path} has {len(self._images)} images, `first` is {self.config.first}; want a smaller one"
-            )
+            found = counted(len(self._images), "image")
+            raise RecordingError(f"{self.config.path} has {found}, `first` is {self.config.first}; want a smaller one")
 
     def produce(self) -> Iterator[StreamInfo | Image]:
         first, name = self.config.first, Path(self.config.path).name

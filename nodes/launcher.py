@@ -36,7 +36,7 @@ def _main(arguments: list[str]) -> int:
 
         print(f"dvs-run {version('dvs-run')}")
         return DONE
-    from ..pipeline.errors import DvsError
+    from ..pipeline.errors import DvsError, counted
     from .config import ConfigError, load_config
 
     try:
@@ -56,7 +56,8 @@ def _main(arguments: list[str]) -> int:
         print(f"dvs-run: {error}", file=sys.stderr)
         return FAILED
     if options.check:
-        print(f"{options.config} is right: {len(config.graph.nodes)} nodes, placement {config.settings.placement}")
+        nodes = counted(len(config.graph.nodes), "node")
+        print(f"{options.config} is right: {nodes}, placement {config.settings.placement}")
         return DONE
     return _run(config, names, options)
 
@@ -157,11 +158,16 @@ def _run(config: RunConfig, names: list[str], options: argparse.Namespace) -> in
 
 
 def _run_and_tell(config: RunConfig, names: list[str], options: argparse.Namespace, request: StopRequest) -> int:
+    from ..pipeline.errors import counted
     from .summary import summary
 
     if not options.quiet:
         what = config.settings.title or str(config.path)
-        print(f"{what}  ({len(names)} nodes, {config.settings.placement})", flush=True, file=_aside(config, names))
+        print(
+            f"{what}  ({counted(len(names), 'node')}, {config.settings.placement})",
+            flush=True,
+            file=_aside(config, names),
+        )
     outcome = _place(config, names, options, request)
     if not options.quiet and any(report.get("out") for report in outcome.reports.values()):
         print(summary(config, outcome), flush=True, file=_aside(config, names))

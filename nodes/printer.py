@@ -1,6 +1,10 @@
-"""Node `printer`: decisions for people, one line each: time, recording, label, how sure, latency."""
+"""Node `printer`: decisions for people, one line each: time, recording, label, how sure, latency.
+
+A line fits the terminal, as wide as that is when it is printed: names are shortened first, then the bar goes.
+"""
 
 import re
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +19,8 @@ from .messages import Payload
 from .node import Node
 from .stage import clock_id
 
-_BAR, _NAME = 10, 27  # characters
+_BAR, _NAME, _LEAST = 10, 27, 12  # characters of the bar, of a name and a label, of these in a narrow terminal
+_OTHERS = 41  # of a line besides those two: time, bar, how sure, latency and what is between
 
 
 @dataclass(frozen=True)
@@ -62,14 +67,15 @@ class Printer(Node):
     def finish(self) -> Iterator[Payload]:
         if self.config.ends and self._stream is not None:
             if self._last is None:
-                print(f"{'end':>10}  {_short(self._stream.name):{_NAME}}  no decision", flush=True)
+                print(line(f"{'end':>10}", self._stream.name, "no decision", None, "", _columns()), flush=True)
             else:
                 self._line(f"{'end':>10}", self._last, self._verdict(self._last.label))
         return iter(())
 
     def _line(self, when: str, decision: Classification, note: str) -> None:
         label = decision.label or "(undecided)"
-        print(f"{when}  {_short(decision.recording):{_NAME}}  {label:27} {_bar(decision.scores)}  {note}", flush=True)
+        share = sureness(decision.scores)
+        print(line(when, decision.recording, label, share, note, _columns()), flush=True)
 
     def _verdict(self, said: str) -> str:
         """Right or wrong, where one label holds for the whole recording."""
@@ -95,13 +101,29 @@ def sureness(scores: np.ndarray) -> float:
     return float((first - second) / span) if span > 0 else 0.0
 
 
-def _bar(scores: np.ndarray) -> str:
-    share = sureness(scores)
+def line(when: str, name: str, label: str, share: float | None, note: str, columns: int) -> str:
+    """What is printed, at most so many columns wide; 0: as wide as it comes."""
+    width = max(_LEAST, min(_NAME, (columns - _OTHERS) // 2)) if columns else _NAME
+    start = f"{when}  {_short(name, width):{width}}  {_cut(label, width):{width}}"
+    if share is None:
+        return _cut(start.rstrip(), columns)
     full = round(share * _BAR)
-    return "█" * full + "░" * (_BAR - full) + f" {share:4.2f}"
+    text = f"{start} {'█' * full}{'░' * (_BAR - full)} {share:4.2f}  {note}".rstrip()
+    if columns and len(text) > columns:
+        text = f"{start} {share:4.2f}  {note}".rstrip()
+    return _cut(text, columns)
 
 
-def _short(name: str) -> str:
+def _columns() -> int:
+    """Of the terminal; 0: the output is none, or the terminal does not say."""
+    return shutil.get_terminal_size((0, 0)).columns
+
+
+def _cut(text: str, columns: int) -> str:
+    return text if not columns or len(text) <= columns else text[: columns - 1] + "…"
+
+
+def _short(name: str, width: int = _NAME) -> str:
     """Without a file's suffix, and with its end where it is long."""
     name = re.sub(r"\.[A-Za-z0-9]{2,8}$", "", name)
-    return name if len(name) <= _NAME else "…" + name[1 - _NAME :]
+    return name if len(name) <= width else "…" + name[1 - width :]

@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from ..pipeline.errors import RecordingError
+from ..pipeline.errors import RecordingError, counted
 from ..pipeline.events import EVENT_DTYPE, EventPacket, SensorSize
 from ..pipeline.stream import LabelSpan, StreamInfo
 from .node import Row, Source
@@ -100,7 +100,7 @@ class Recording(Source):
     def report(self) -> list[Row]:
         packets = f"; packets of {self._packet_us / 1000:g} ms" if self._pace.speed is not None else ""
         rows = [
-            ("recordings", f"{self._recordings:,}, {self._events:,} events in {self._span_us / 1e6:,.3f} s"),
+            ("recordings", f"{self._recordings:,}, {counted(self._events, 'event')} in {self._span_us / 1e6:,.3f} s"),
             ("pace", f"{self._pace}{packets}"),
         ]
         if self._silent and (self.config.start_us or self.config.stop_us):

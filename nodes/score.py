@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from ..pipeline.errors import counted
 from ..pipeline.interval import wilson
 from ..pipeline.stream import Classification, LabelSpan, StreamInfo
 from .messages import Payload
@@ -58,7 +59,7 @@ class Score(Node):
         if not n:
             if self._unlabelled < self._recordings:
                 return [("accuracy", "unknown: no labelled recording came to its end")]
-            return [("accuracy", f"unknown: none of {self._recordings} recordings has labels")]
+            return [("accuracy", f"unknown: no labels in {counted(self._recordings, 'recording')}")]
         right = sum(count for (label, said), count in self._confusion.items() if label == said)
         rows = [
             ("accuracy", f"{_share(right, n)} of labelled recordings"),
@@ -67,7 +68,7 @@ class Score(Node):
             share = _share(self._right, self._decisions)
             rows.append(("accuracy of decisions", f"{share}; not independent of each other"))
         if self._unlabelled:
-            rows.append(("without labels", f"{self._unlabelled} of {self._recordings} recordings"))
+            rows.append(("without labels", f"{self._unlabelled} of {counted(self._recordings, 'recording')}"))
         wrong = Counter({pair: count for pair, count in self._confusion.items() if pair[0] != pair[1]})
         if wrong:
             text = ", ".join(

@@ -5,6 +5,7 @@ import platform
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from ..pipeline.errors import counted
 from .config import RunConfig
 from .host import Outcome
 from .measure import Histogram, milliseconds, percentiles
@@ -27,7 +28,8 @@ def _decisions(reports: list[dict[str, Any]]) -> Iterator[Row]:
         count = report["out"].get("classification", 0)
         if not count:
             continue
-        yield "decisions", f"{count:,} by {report['name']}, on {report['out'].get('info', 0):,} recordings or images"
+        inputs = counted(report["out"].get("info", 0), "recording or image", "recordings or images")
+        yield "decisions", f"{count:,} by {report['name']}, on {inputs}"
         if report["foreign_clock"]:
             yield "latency", "not known: slices were stamped by the clock of another host"
             continue
@@ -54,7 +56,7 @@ def _drops(reports: list[dict[str, Any]]) -> Iterator[Row]:
     edges = [(edge, counters) for report in reports for edge, counters in report["inputs"].items()]
     lossy = [(edge, c) for edge, c in edges if c["dropped"] or c["refused"] or c["missing"]]
     if not lossy:
-        yield "drops", f"none, on {len(edges)} edges"
+        yield "drops", f"none, on {counted(len(edges), 'edge')}"
     for edge, c in lossy:
         parts = [f"{c[key]:,} {key}" for key in ("dropped", "refused", "missing") if c[key]]
         fault = f" (the first because {c['first_fault']})" if c["first_fault"] else ""

@@ -44,3 +44,8 @@ class NetworkError(DvsError):
 
 class ConversionError(DvsError):
     """A layer of a CNN is not supported; the message names the layer and the way out."""
+
+
+def counted(n: int, one: str, many: str = "") -> str:
+    """A number and its noun, as in "1 channel" and "2,048 channels"."""
+    return f"{n:,} {one if n == 1 else many or one + 's'}"

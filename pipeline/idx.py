@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .errors import RecordingError
+from .errors import RecordingError, counted
 from .files import open_regular
 
 IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -67,7 +67,8 @@ def read_labels(path: str | Path, count: int | None = None) -> np.ndarray:
     if array.ndim != 1 or array.dtype.kind not in "iu":
         raise RecordingError(f"{path} holds {array.dtype} of shape {array.shape}, want labels: integers (n,)", path)
     if count is not None and len(array) != count:
-        raise RecordingError(f"{path} holds {len(array)} labels for {count} images; do the two files belong together?")
+        found = f"{counted(len(array), 'label')} for {counted(count, 'image')}"
+        raise RecordingError(f"{path} holds {found}; do the two files belong together?")
     return array.astype(np.int64)
 
 

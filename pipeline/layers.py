@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import NetworkError
+from .errors import NetworkError, counted
 
 Shape = tuple[int, int, int]  # (channel, height, width)
 Pair = tuple[int, int]  # (y, x)
@@ -48,8 +48,8 @@ class Conv2d(Layer):
         out, per_group, *kernel = self.weight.shape
         if self.groups < 1 or per_group * self.groups != channels or out % self.groups:
             raise NetworkError(
-                f"layer {self.name!r} has weights {self.weight.shape} in {self.groups} groups, "
-                f"which do not fit its input of {channels} channels"
+                f"layer {self.name!r} has weights {self.weight.shape} in {counted(self.groups, 'group')}, "
+                f"which do not fit its input of {counted(channels, 'channel')}"
             )
         check_pair(self, "stride", self.stride, 1)
         check_pair(self, "padding", self.padding, 0)
@@ -77,7 +77,9 @@ class Linear(Layer):
         _check_weight(self, 2)
         size = shape[0] * shape[1] * shape[2]
         if self.weight.shape[1] != size:
-            raise NetworkError(f"layer {self.name!r} wants {self.weight.shape[1]} inputs, its input {shape} has {size}")
+            raise NetworkError(
+                f"layer {self.name!r} wants {counted(self.weight.shape[1], 'input')}, its input {shape} has {size}"
+            )
         return (self.weight.shape[0], 1, 1)
 
 

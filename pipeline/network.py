@@ -12,7 +12,6 @@ Neurons, max pools and the input emit spikes; all layers between them are linear
 after those that feed it, and everything leads to the last one.
 """
 
-import contextlib
 import io
 import json
 import struct
@@ -25,7 +24,8 @@ from typing import Any, Literal, get_args, get_type_hints
 
 import numpy as np
 
-from .errors import NetworkError
+from .errors import NetworkError, counted
+from .files import written_whole
 from .layers import Add, AvgPool2d, Concat, Conv2d, Delay, Flatten, Layer, Linear, Shape, SumPool2d, Upsample
 from .neurons import IF, LIF, MaxPool2d, Neurons
 
@@ -118,7 +118,9 @@ class Network:
                 raise NetworkError(f"{what} is {value}, want at least 1 µs, or None")
         classes = int(np.prod(shapes[last.name]))
         if classes != len(self.labels):
-            raise NetworkError(f"layer {last.name!r} has {classes} outputs but there are {len(self.labels)} labels")
+            raise NetworkError(
+                f"layer {last.name!r} has {counted(classes, 'output')} for {counted(len(self.labels), 'label')}"
+            )
         _check_readout(self.readout, last)
 
     def shapes(self) -> dict[str, Shape]:
@@ -158,20 +160,15 @@ class Network:
             "layers": [_layer_to_json(layer, arrays) for layer in self.layers],
         }
         text = json.dumps(document, indent=1, ensure_ascii=False).encode()
-        target = Path(path)
-        partial = target.with_name(target.name + ".write")
         try:
-            with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
+            with written_whole(path) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
                 _write_member(archive, "network.json", text)
                 for name, array in arrays.items():
                     buffer = io.BytesIO()
                     np.save(buffer, array, allow_pickle=False)
                     _write_member(archive, name + ".npy", buffer.getvalue())
-            partial.replace(target)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                partial.unlink(missing_ok=True)
-            raise NetworkError(f"{target} cannot be written: {error.strerror or error}") from error
+            raise NetworkError(f"{path} cannot be written: {error.strerror or error}") from error
 
     @staticmethod
     def load(path: str | Path) -> "Network":

@@ -8,7 +8,7 @@ import numpy as np
 import typer
 
 from ...pipeline.encode import CurrentEncoder, PoissonEncoder
-from ...pipeline.errors import DvsError
+from ...pipeline.errors import DvsError, counted
 from ...pipeline.evaluate import (
     Outcome,
     accuracy_text,
@@ -17,6 +17,7 @@ from ...pipeline.evaluate import (
     judge_recordings,
     read_trial,
 )
+from ...pipeline.files import written_whole
 from ...pipeline.interval import wilson
 from ...pipeline.network import Network
 
@@ -167,7 +168,8 @@ def _check_targets(targets: np.ndarray, labels: tuple[str, ...] | list[str]) -> 
     if len(targets) == 0:
         raise DvsError("there are no images to evaluate on")
     if targets.min() < 0 or targets.max() >= len(labels):
-        raise DvsError(f"the labels go from {targets.min()} to {targets.max()}, the model has {len(labels)} classes")
+        known = counted(len(labels), "class", "classes")
+        raise DvsError(f"the labels go from {targets.min()} to {targets.max()}, the model has {known}")
 
 
 class _Progress:
@@ -210,7 +212,8 @@ def _print(outcome: Outcome, labels: tuple[str, ...], macs: int, out: Path | Non
     _print_confusion(console, outcome.confusion(len(labels)), labels)
     if out is not None:
         try:
-            out.write_text(json.dumps(_plain(outcome, labels, macs), indent=1) + "\n")
+            with written_whole(out) as partial:
+                partial.write_text(json.dumps(_plain(outcome, labels, macs), indent=1) + "\n")
         except OSError as error:
             raise DvsError(f"{out} cannot be written: {error.strerror or error}") from None
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from ...pipeline.errors import DvsError
+from ...pipeline.errors import DvsError, counted
 from ...pipeline.events import SensorSize
 from ...pipeline.stream import LabelSpan
 
@@ -118,6 +118,6 @@ def _write(
     seconds = max(last_us, 1) * 1e-6
     labels = f"; labels in {write_labels(out, shown).name}" if shown else ""
     typer.echo(
-        f"{out}: {what}; {sensor}, {count:,} events in {seconds:.2f} s ({count / seconds / 1000:.1f} k/s, "
+        f"{out}: {what}; {sensor}, {counted(count, 'event')} in {seconds:.2f} s ({count / seconds / 1000:.1f} k/s, "
         f"{100 * bright / count:.0f} % ON){labels}"
     )

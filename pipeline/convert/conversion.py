@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..errors import ConversionError
+from ..errors import ConversionError, counted
 from ..network import Delay, Network, Readout
 from .chain import Chain
 from .graph import import_chain
@@ -114,7 +114,8 @@ def with_delays(network: Network, delays_us: Sequence[int]) -> Network:
     """The same network behind a Delay: its input channels become groups, each the stream's channels at one delay."""
     channels, height, width = network.input_shape
     if channels % len(delays_us):
-        raise ConversionError(f"{len(delays_us)} delays do not divide the CNN's {channels} input channels into groups")
+        inputs = counted(channels, "input channel")
+        raise ConversionError(f"{counted(len(delays_us), 'delay')} cannot divide the CNN's {inputs} into groups")
     delay = Delay("delay", ("input",), tuple(delays_us))
     first = replace(network.layers[0], inputs=(delay.name,))
     layers = (delay, first, *network.layers[1:])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import RecordingError
+from ..errors import RecordingError, counted
 from ..files import open_regular
 from ..idx import read_images
 from ..kernel_cache import kernel
@@ -36,7 +36,7 @@ def read_picture(path: str | Path, index: int = 0) -> np.ndarray:
 
 def _chosen(path: Path, images: np.ndarray, index: int) -> np.ndarray:
     if not 0 <= index < len(images):
-        raise RecordingError(f"{path}: has {len(images)} images, there is no index {index}", path)
+        raise RecordingError(f"{path}: has {counted(len(images), 'image')}, there is no index {index}", path)
     chosen: np.ndarray = images[index]
     return chosen
 

@@ -20,7 +20,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..errors import NetworkError
+from ..errors import DvsError, NetworkError
+from ..files import written_whole
 from .models import build_model
 
 MAGIC = "dvs_run checkpoint"
@@ -36,10 +37,17 @@ def save_checkpoint(path: str | Path, spec: Mapping[str, Any], model: nn.Module,
         "state": {name: value.detach().cpu() for name, value in model.state_dict().items()},
         "extra": _plain(extra),
     }
-    target = Path(path)
-    partial = target.with_name(target.name + ".write")
-    torch.save(document, partial)
-    partial.replace(target)
+    save_whole(document, path)
+
+
+def save_whole(document: object, path: str | Path) -> None:
+    """torch.save, all or nothing. Raises DvsError where it cannot be written."""
+    try:
+        with written_whole(path) as partial:
+            torch.save(document, partial)
+    except (OSError, RuntimeError) as error:  # torch says of a full disk "unexpected pos 704 vs 640"
+        reason = getattr(error, "strerror", None) or "is the disk full, the folder there?"
+        raise DvsError(f"{path} cannot be written: {reason}") from error
 
 
 def load_checkpoint(path: str | Path) -> tuple[nn.Sequential, dict[str, Any], dict[str, Any]]:

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import nn
 from torch.nn import functional
 
-from ..errors import NetworkError
+from ..errors import NetworkError, counted
 from ..idx import read_images, read_labels
 from .checkpoint import save_checkpoint
 from .config import TrainConfigError, mistakes
@@ -75,7 +75,9 @@ def train_images(config: Mapping[str, Any], say: Callable[[str], None] = print) 
     model = build_model(settings.model)
     outputs = model(images[:2]).shape[-1]  # in training mode a batch norm wants two
     if outputs != len(names):
-        raise NetworkError(f"the model has {outputs} outputs, but the labels have {len(names)} classes")
+        raise NetworkError(
+            f"the model has {counted(outputs, 'output')}, but the labels have {counted(len(names), 'class', 'classes')}"
+        )
     _fit(model, images[:-kept], targets[:-kept], images[-kept:], targets[-kept:], settings.training, say)
     correct = int((predict(model, images[-kept:]) == targets[-kept:]).sum())
     settings.out.parent.mkdir(parents=True, exist_ok=True)
@@ -115,13 +117,15 @@ def _load(data: ImageData) -> tuple[torch.Tensor, torch.Tensor, list[str]]:
     targets = torch.from_numpy(read_labels(data.labels, len(images)))
     if len(images) <= data.validation:
         raise NetworkError(
-            f"{data.images} holds {len(images)} images, of which {data.validation} are for validation; lower "
-            "data.validation"
+            f"{data.images} holds {counted(len(images), 'image')}, of which {data.validation} are for validation; "
+            "lower data.validation"
         )
     classes = int(targets.max()) + 1
     names = data.names or [str(index) for index in range(classes)]
     if len(names) < classes:
-        raise NetworkError(f"data.names lists {len(names)} classes, but the labels go up to {classes - 1}")
+        raise NetworkError(
+            f"data.names lists {counted(len(names), 'class', 'classes')}, but the labels go up to {classes - 1}"
+        )
     return images, targets, names
 
 

@@ -18,8 +18,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from ..errors import NetworkError
-from .checkpoint import load_checkpoint, save_checkpoint
+from ..errors import NetworkError, counted
+from .checkpoint import load_checkpoint, save_checkpoint, save_whole
 from .config import EventTraining, TrainConfigError, check
 from .evaluate import Accuracy, accuracy, pool_while_counting, recording_scores
 from .models import build_model
@@ -180,9 +180,7 @@ class Trainer:
             "best": list(self.best),
             "config": self.settings.model_dump_json(),
         }
-        partial = self.resume_path.with_name(self.resume_path.name + ".write")
-        torch.save(document, partial)
-        partial.replace(self.resume_path)
+        save_whole(document, self.resume_path)
 
     def _load(self) -> None:
         try:
@@ -219,7 +217,8 @@ def _start_model(settings: EventTraining, train_set: RecordingSet) -> nn.Sequent
         )
     outputs = copy.deepcopy(model).eval()(torch.zeros(1, *settings.model["input"])).numel()
     if outputs != len(train_set.labels):
-        raise NetworkError(f"the model has {outputs} outputs, but the recordings have {len(train_set.labels)} labels")
+        labels = counted(len(train_set.labels), "label")
+        raise NetworkError(f"the model has {counted(outputs, 'output')}, but the recordings have {labels}")
     if settings.start_from is not None:
         start, _, _ = load_checkpoint(settings.start_from)
         try:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import RecordingError
+from ..errors import RecordingError, counted
 from ..events import EVENT_DTYPE, SensorSize
 from ..idx import read_images, read_labels
 from .config import Data, Recordings, Saccades, SimulatedGestures
@@ -82,7 +82,9 @@ def _saccades(data: Saccades, part: str, say: Say) -> RecordingSet:
     start = data.first if part == "training" else data.first + data.count
     stop = start + (data.count if part == "training" else data.validation)
     if stop > len(images):
-        raise RecordingError(f"{data.images} holds {len(images)} images, the config asks for {stop}", data.images)
+        raise RecordingError(
+            f"{data.images} holds {counted(len(images), 'image')}, the config asks for {stop}", data.images
+        )
 
     def make(first: int, stop: int) -> Iterator[Made]:
         for index in range(first, stop):

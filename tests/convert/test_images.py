@@ -230,6 +230,15 @@ def test_the_commands_answer_mistakes_with_a_sentence(trained, monkeypatch, caps
     assert any(part in error for part in message.split("|"))
 
 
+def test_figures_that_cannot_be_written_are_printed_all_the_same(trained, monkeypatch, capsys):
+    monkeypatch.chdir(trained)
+    arguments = ["evaluate", "bars.pt", "--images", "t10k-images-idx3-ubyte", "--out", "/dev/full"]
+    assert main(arguments) == 1
+    said = capsys.readouterr()
+    assert "accuracy" in said.out
+    assert said.err == "dvs evaluate: /dev/full cannot be written: No space left on device\n"
+
+
 def test_images_of_another_size_are_refused(trained, capsys):
     assert main(["convert", str(trained / "bars.pt"), "--out", str(trained / "net.npz")]) == 0
     engine = Engine(Network.load(trained / "net.npz"))

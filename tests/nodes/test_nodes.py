@@ -11,7 +11,7 @@ from dvs_run.nodes.classifier import Classifier, ClassifierConfig
 from dvs_run.nodes.encoder import Encoder, EncoderConfig
 from dvs_run.nodes.file import File, FileConfig
 from dvs_run.nodes.messages import Message
-from dvs_run.nodes.printer import Printer, PrinterConfig, sureness
+from dvs_run.nodes.printer import Printer, PrinterConfig, line, sureness
 from dvs_run.nodes.score import Score, ScoreConfig
 from dvs_run.pipeline.errors import NetworkError
 from dvs_run.pipeline.events import EventPacket, SensorSize
@@ -206,7 +206,7 @@ def test_the_score_counts_the_last_decision_of_every_label():
 def test_the_score_says_where_nothing_is_known():
     node = Score()
     run(node, INFO, decision("a"))
-    assert node.report() == [("accuracy", "unknown: none of 1 recordings has labels")]
+    assert node.report() == [("accuracy", "unknown: no labels in 1 recording")]
     unfinished = Score()
     unfinished.open()
     unfinished.begin(LABELLED)
@@ -219,3 +219,29 @@ def test_output_that_cannot_show_a_bar_gets_a_question_mark(monkeypatch):
     run(Printer(PrinterConfig()), LABELLED, decision("a"))
     ascii_only.flush()
     assert b"?" in ascii_only.buffer.getvalue()
+
+
+@pytest.mark.parametrize("columns", range(20, 130))
+@pytest.mark.parametrize("share", [None, 0.123, 1.0])
+def test_a_printed_line_fits_the_terminal(columns, share):
+    name, label = "recordings/user07_fluorescent_led.aedat", "left_arm_counter_clockwise"
+    printed = line("   0.120 s", name, label, share, "WRONG: right_arm_counter_clockwise", columns)
+    assert len(printed) <= columns
+    assert printed.startswith("   0.120 s")
+
+
+def test_a_line_is_shortened_only_where_it_must_be():
+    whole = line("   0.120 s", "air_drums.aedat4", "air_drums", 0.12, "  2.35 ms", 0)
+    assert whole == f"   0.120 s  {'air_drums':27}  {'air_drums':27} █░░░░░░░░░ 0.12    2.35 ms"
+    narrow = line("   0.120 s", "air_drums.aedat4", "air_drums", 0.12, "  2.35 ms", 80)
+    assert narrow == f"   0.120 s  {'air_drums':19}  {'air_drums':19} █░░░░░░░░░ 0.12    2.35 ms"
+    assert "█" not in line("   0.120 s", "air_drums.aedat4", "air_drums", 0.12, "  2.35 ms", 60)
+    assert line("       end", "x.aedat4", "no decision", None, "", 80) == f"       end  {'x':19}  no decision"
+
+
+def test_the_printer_asks_the_terminal_for_its_width(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "50")
+    info = StreamInfo("a_recording_with_a_name_of_some_length.aedat4", SensorSize(SIDE, SIDE))
+    run(Printer(PrinterConfig()), info)
+    printed = capsys.readouterr().out.splitlines()
+    assert [len(text) <= 50 for text in printed] == [True]

@@ -150,7 +150,7 @@ def test_shapes_follow_branches_pads_and_repetitions():
     ("changes", "message"),
     [
         ({"layers": ()}, "has no layers"),
-        ({"labels": ("one",)}, "'fc' has 2 outputs but there are 1 labels"),
+        ({"labels": ("one",)}, "'fc' has 2 outputs for 1 label$"),
         ({"readout": Readout("count")}, "'count' does not fit the last layer 'fc' \\(Linear\\)"),
         ({"timestep_us": 0}, "timestep_us is 0"),
         ({"layers": (replace(LAYERS[0], name="fc"), replace(LAYERS[3], inputs=("fc",)))}, "two layers are called 'fc'"),
