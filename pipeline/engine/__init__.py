@@ -9,6 +9,7 @@ ends.py input and readout, pools.py max pools. An engine belongs to one thread a
 several threads (the kernels release the GIL).
 """
 
+from .asynchronous import AsyncEngine
 from .engine import Engine, Snapshot
 
-__all__ = ["Engine", "Snapshot"]
+__all__ = ["AsyncEngine", "Engine", "Snapshot"]
