@@ -27,7 +27,7 @@ SETTINGS_DTYPE = np.dtype(
 def advance(
     n, step, t_stop_us, has_drive, scores,
     settings, unit, uniform, stages, edges, axes, reach, weights, bias, threshold, floor, decay, per_bias, channel_of,
-    v, moved, dirty, due, updated, clocks, n_groups, groups, spikes, fired, synops, total, rows, times, found, tally, drive,
+    v, moved, dirty, due, updated, clocks, n_groups, groups, spikes, fired, synops, total, rows, times, tally, drive,
     pools, leads, pooled, marked,
     gain, evidence, ring, ring_stop_us, cursor, drawn, cells, counts,
 ):  # fmt: skip
@@ -45,7 +45,7 @@ def advance(
         before += synops[e]
     clamped = run_step(
         step, chosen["limit"], has_drive, stages, edges, axes, reach, weights, bias, threshold, floor, decay, per_bias,
-        channel_of, v, moved, dirty, due, updated, clocks, n_groups, groups, spikes, fired, synops, total, rows, times, found,
+        channel_of, v, moved, dirty, due, updated, clocks, n_groups, groups, spikes, fired, synops, total, rows, times,
         tally, drive, pools, leads, pooled, marked,
     )  # fmt: skip
     added = -before
@@ -106,21 +106,20 @@ def advance_packed(n, step, t_stop_us, has_drive, scores, packed, weights, total
         array_at(packed, 25, total.dtype),  # total
         array_at(packed, 26, np.int64),  # rows
         array_at(packed, 27, total.dtype),  # times
-        array_at(packed, 28, np.int64),  # found
-        array_at(packed, 29, v.dtype),  # tally
-        array_at(packed, 30, v.dtype),  # drive
-        array_at(packed, 31, POOL_DTYPE),  # pools
-        array_at(packed, 32, np.float64),  # leads
-        array_at(packed, 33, np.int64),  # pooled
-        array_at(packed, 34, np.uint8),  # marked
-        array_at(packed, 35, np.int64),  # gain
-        array_at(packed, 36, np.int64),  # evidence
-        array_at(packed, 37, np.int64),  # ring
-        array_at(packed, 38, np.int64),  # ring_stop_us
-        array_at(packed, 39, np.int64),  # cursor
-        array_at(packed, 40, np.int64),  # drawn
-        array_at(packed, 41, np.int32),  # cells
-        array_at(packed, 42, np.int32),  # counts
+        array_at(packed, 28, v.dtype),  # tally
+        array_at(packed, 29, v.dtype),  # drive
+        array_at(packed, 30, POOL_DTYPE),  # pools
+        array_at(packed, 31, np.float64),  # leads
+        array_at(packed, 32, np.int64),  # pooled
+        array_at(packed, 33, np.uint8),  # marked
+        array_at(packed, 34, np.int64),  # gain
+        array_at(packed, 35, np.int64),  # evidence
+        array_at(packed, 36, np.int64),  # ring
+        array_at(packed, 37, np.int64),  # ring_stop_us
+        array_at(packed, 38, np.int64),  # cursor
+        array_at(packed, 39, np.int64),  # drawn
+        array_at(packed, 40, np.int32),  # cells
+        array_at(packed, 41, np.int32),  # counts
     )  # fmt: skip
 
 

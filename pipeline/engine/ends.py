@@ -135,7 +135,7 @@ def draw(kind, rate, uniform, evidence, unit, counts):
 
 @kernel
 def score(kind, evidence, unit, counts, scores):
-    """scores = evidence * unit, or the counts of a spiking softmax. Returns the index of the highest, -1 if all equal."""
+    """scores = evidence * unit, or the counts of a spiking softmax. Returns the index of the highest; -1: all equal."""
     best, lowest = 0, np.inf
     for i in range(evidence.shape[0]):
         scores[i] = evidence[i] * unit[i] if kind == 0 else counts[i]

@@ -1,22 +1,24 @@
-"""The public engine: checks at its door, then one call of the kernels a slice. Nothing is allocated but the decision."""
+"""The public engine: checks at its door, then one call of the kernels a slice; it allocates nothing but the decision."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
 
+from ..binning import bin_events
 from ..errors import NetworkError
+from ..events import EventPacket, SensorSize
 from ..network import Delay, Network
+from ..slicer import TimeSlicer
 from ..stream import BinnedSlice, Classification, CurrentSlice
 from . import ends, kernels
-from .advance import PACKED, SETTINGS_DTYPE, advance, advance_packed, pack
+from .advance import PACKED, advance, advance_packed, pack
 from .delays import DelayLine
-from .plan import INPUT, KEPT, LANES, PLAIN, POOL, READOUT, aligned, make_plan
-from .pools import clear_pools, pools_of
-
-DRAWING = {"membrane": 0, "count": 0, "softmax_rate": 1, "softmax_poisson": 2}
+from .memory import allocate
+from .plan import INPUT, KEPT, LANES, PLAIN, POOL, READOUT, make_plan
+from .pools import clear_pools
 
 
 @dataclass(frozen=True)
@@ -54,9 +56,33 @@ class Engine:
         self._names = [population.name for population in plan.populations]
         self.units = dict(zip(self._names[1:], plan.units[1:], strict=True))
         self.rounding = plan.rounding
-        self._allocate()
+        self._memory = memory = allocate(plan, network, self.timestep_us)
+        self._advance: Callable = advance
+        self._arguments: tuple = memory.arrays()
+        if PACKED:
+            self._advance = advance_packed
+            self._arguments = (pack(memory.arrays()), memory.weights, memory.total, memory.v)
+        first = network.layers[0]
+        self._delays = DelayLine(first, network.input_shape, self.timestep_us) if isinstance(first, Delay) else None
+        self._pools_input = any(
+            plan.stages[edge["target"]]["kind"] == POOL for edge in plan.edges if edge["source"] == INPUT
+        )
+        self._random = np.random.default_rng(network.readout.seed) if memory.settings["drawing"][0] else None
+        self._outputs, self._labels = len(memory.gain), (*network.labels, "")  # the last: of index -1
+        self._length_us, self._window_us = self.timestep_us, network.state_window_us
+        self._drive_values: np.ndarray | None = None  # the image that `drive` was computed from
+        self._slicer: TimeSlicer | None = None  # of `push`
+        self._begin()
         self.clamped = 0
         self.reset()
+
+    def _begin(self) -> None:
+        """The counters of a stream that has not begun."""
+        self.steps = 0
+        self._origin_us: int | None = None  # start of the stream's first slice
+        self._reached_us = -(1 << 62)  # end of its last
+        self._state_window = 0
+        self._seen = 0
 
     def step(self, piece: BinnedSlice | CurrentSlice) -> Classification:
         """Advance by one timestep and classify.
@@ -75,7 +101,7 @@ class Engine:
         elif len(piece.cells) or self._delays is not None:  # type: ignore[union-attr]
             n = self._load_cells(piece)  # type: ignore[arg-type]
         if self._random is not None:
-            self._uniform[:] = self._random.random(len(self._uniform))
+            self._memory.uniform[:] = self._random.random(len(self._memory.uniform))
         scores = np.empty(self._outputs)
         step = self.steps + 1
         index, synops, clamped = self._advance(n, step, t_stop_us, driven, scores, *self._arguments)
@@ -95,26 +121,40 @@ class Engine:
         )  # fmt: skip
         return made
 
+    def push(self, packet: EventPacket) -> Iterator[Classification]:
+        """Take a packet of events as it comes; yield a decision for each slice of `timestep_us` that is now complete.
+
+        Slices are those of TimeSlicer, empty ones too; they do not depend on where packets are cut. The input must be a
+        sensor: (polarity, height, width). Raises NetworkError where it is not, EventError for events that do not fit.
+        """
+        channels, height, width = self.network.input_shape
+        if channels != 2 or self.timestep_us is None:
+            raise NetworkError(
+                f"events were pushed into a network of input {self.network.input_shape} and timestep "
+                f"{self.timestep_us}; want 2 polarities and a timestep: bin the events yourself and call step()"
+            )
+        if self._slicer is None:
+            self._slicer = TimeSlicer(self.timestep_us)
+        for piece in self._slicer.push(packet):
+            yield self.step(bin_events(piece.events, SensorSize(width, height), piece.t_start_us, piece.t_stop_us))
+
     def reset(self) -> None:
         """Forget everything that was seen: membranes to their initial potential, no evidence, time may begin anew."""
-        self.steps = 0
+        self._begin()
+        self._slicer = None
         self._start_hidden()
         if self._plan.stages[-1]["kind"] == READOUT:
-            kernels.start_output(self._plan.stages[-1], self._v)
-        for array in (self._evidence, self._cursor, self._drawn, self._n_groups):
+            kernels.start_output(self._plan.stages[-1], self._memory.v)
+        for array in (self._memory.evidence, self._memory.cursor, self._memory.drawn, self._memory.n_groups):
             array[:] = 0
         if self._delays is not None:
             self._delays.reset()
         if self._random is not None:
             self._random = np.random.default_rng(self.network.readout.seed)
-        self._origin_us: int | None = None  # start of the stream's first slice
-        self._reached_us = -(1 << 62)  # end of its last
-        self._state_window = 0
-        self._seen = 0
 
     def warm_up(self) -> None:
         """Compile (or load from the cache) every kernel, so that the first slice is as fast as the last. Resets."""
-        counters, clamped = self._synops.copy(), self.clamped
+        counters, clamped = self._memory.synops.copy(), self.clamped
         length = self.timestep_us or 1000
         one = np.zeros(1, np.int32)
         self.reset()
@@ -123,7 +163,7 @@ class Engine:
             self.step(CurrentSlice(length, 2 * length, np.ones(self.network.input_shape, np.float32)))
         self.state()
         self.reset()
-        self._synops[:], self.clamped = counters, clamped
+        self._memory.synops[:], self.clamped = counters, clamped
 
     @property
     def synops_per_layer(self) -> dict[str, int]:
@@ -132,7 +172,7 @@ class Engine:
         With constant-current input the first layer's multiply-accumulates are counted, once for each new image.
         """
         sums: dict[str, int] = {}
-        for name, count in zip(self._plan.edge_names, self._synops.tolist(), strict=True):
+        for name, count in zip(self._plan.edge_names, self._memory.synops.tolist(), strict=True):
             sums[name] = sums.get(name, 0) + count
         return sums
 
@@ -147,7 +187,13 @@ class Engine:
         for s, stage in enumerate(self._plan.stages):
             if stage["kind"] == KEPT:
                 kernels.bring_all_up(
-                    self.steps, stage, self._v, self._plan.bias, self._plan.floor, self._plan.decay, self._updated
+                    self.steps,
+                    stage,
+                    self._memory.v,
+                    self._plan.bias,
+                    self._plan.floor,
+                    self._plan.decay,
+                    self._memory.updated,
                 )
             if stage["kind"] in (PLAIN, KEPT, READOUT):
                 potentials[self._names[s]] = self._grid(s) * self._plan.units[s][:, None, None]
@@ -163,12 +209,12 @@ class Engine:
         stage, (cell_height, cell_width) = self._plan.stages[s], self._plan.cells[s]
         counts = np.zeros(self._plan.populations[s].shape, np.int64)
         first, lanes, words = int(stage["first_group"]), int(stage["lanes"]), int(stage["size"]) // LANES
-        groups, spikes = self._groups.reshape(-1, kernels.GROUP), self._spikes.reshape(-1, 2)
+        groups, spikes = self._memory.groups.reshape(-1, kernels.GROUP), self._memory.spikes.reshape(-1, 2)
         first_word = int(stage["first_neuron"]) // LANES
-        for number, (row, column, start, n, _) in enumerate(groups[first : first + self._n_groups[s]].tolist()):
+        for number, (row, column, start, n, _) in enumerate(groups[first : first + self._memory.n_groups[s]].tolist()):
             listed = spikes[start : start + n].tolist()
             if stage["kind"] == PLAIN and stage["simple"]:  # these may be listed per channel; the bits tell the pixels
-                bits = self._fired[first_word + number * words : first_word + (number + 1) * words]
+                bits = self._memory.fired[first_word + number * words : first_word + (number + 1) * words]
                 listed = [(i, 1) for i in np.flatnonzero(bits[:, None] >> np.arange(LANES) & 1).tolist()]
             for neuron, times in listed:
                 pixel, channel = divmod(neuron, lanes)
@@ -179,7 +225,7 @@ class Engine:
     def snapshot(self) -> Snapshot:
         """All that the engine remembers of its stream, as a copy: what follows can be done again after `restore`."""
         return Snapshot(
-            tuple(array.copy() for array in self._memory()),
+            tuple(array.copy() for array in self._memory.remembered()),
             (self.steps, self._origin_us, self._reached_us, self._state_window, self._seen),
             copy.deepcopy(self._random),
             copy.deepcopy(self._delays),
@@ -187,100 +233,13 @@ class Engine:
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go on from a snapshot of this engine, or of one of the same network, timestep and numbers."""
-        memory = self._memory()
+        memory = self._memory.remembered()
         if [array.shape for array in memory] != [array.shape for array in snapshot.arrays]:
             raise NetworkError("the snapshot is of another network, timestep or number format than this engine's")
         for array, kept in zip(memory, snapshot.arrays, strict=True):
             array[:] = kept
         self.steps, self._origin_us, self._reached_us, self._state_window, self._seen = snapshot.counters
         self._random, self._delays = copy.deepcopy(snapshot.random), copy.deepcopy(snapshot.delays)
-
-    def _memory(self) -> tuple[np.ndarray, ...]:
-        return (
-            self._v, self._dirty, self._due, self._updated, self._clocks, self._leads, self._pooled,
-            self._evidence, self._ring, self._ring_stop_us, self._cursor, self._drawn,
-        )  # fmt: skip
-
-    def _allocate(self) -> None:
-        plan, network = self._plan, self.network
-        stages, form = plan.stages, plan.format
-        last, size = stages[-1], int(stages["size"].max())
-        cells = int(last["first_cell"] + last["height"] * last["width"])
-        n_spikes = int(last["first_spike"] + last["height"] * last["width"] * last["size"])
-        groups = int(last["first_group"] + last["height"] * last["width"])
-        neurons = int(last["first_neuron"] + last["height"] * last["width"] * last["size"])
-        most_rows = max(int((stages["pixels"] * stages["channels"]).max()), kernels.ROWS_EXACT)
-        self._v = aligned(np.zeros(neurons, form.potential), 1024)  # spare: rows of padded lanes may reach beyond
-        self._dirty = aligned(np.zeros(cells, np.uint8))
-        self._due, self._updated = aligned(np.zeros(cells, np.int64)), aligned(np.zeros(cells, np.int64))
-        self._clocks = np.zeros(2 * len(stages), np.int64)  # step of the last rebase; next step with something due
-        self._n_groups = np.zeros(len(stages), np.int64)
-        self._groups = np.zeros(groups * kernels.GROUP, np.int32)
-        self._spikes = np.zeros(n_spikes * 2, np.int32)
-        self._fired = np.zeros(neurons // LANES, np.int32)  # a bit for each neuron of the cells that spiked
-        self._synops = np.zeros(len(plan.edges), np.int64)
-        self._drive = np.zeros(len(self._v), form.potential)
-        self._drive_values: np.ndarray | None = None  # the image that _drive was computed from
-        self._pools, leads, pooled, marked = pools_of(plan)
-        self._leads, self._pooled = np.zeros(leads), np.zeros(pooled, np.int64)
-        self._marked = np.zeros(marked, np.uint8)
-        input_size = int(np.prod(network.input_shape))
-        first = network.layers[0]
-        self._delays = DelayLine(first, network.input_shape, self.timestep_us) if isinstance(first, Delay) else None
-        length = input_size * (len(first.delays_us) if isinstance(first, Delay) else 1)
-        self._cells, self._counts = np.zeros((2, length), np.int32)
-        self._pools_input = any(
-            stages[edge["target"]]["kind"] == POOL for edge in plan.edges if edge["source"] == INPUT
-        )
-        self._allocate_readout()
-        settings = np.zeros(1, SETTINGS_DTYPE)
-        settings["max_count"], settings["input_size"], settings["limit"] = plan.max_count, length, form.limit
-        settings["cell_height"] = plan.cells[0][0]
-        settings["window_us"] = network.readout.window_us or 0
-        settings["drawing"] = DRAWING[network.readout.kind]
-        settings["rate"] = getattr(network.readout, "rate", 0.0)
-        self._settings = settings
-        self._collect_arguments(most_rows, size)
-
-    def _allocate_readout(self) -> None:
-        network, last = self.network, self._plan.stages[-1]
-        pixels = int(last["height"] * last["width"])
-        outputs = pixels * int(last["channels"])
-        self._gain, self._evidence, self._drawn = np.zeros((3, outputs), np.int64)
-        slots = 1
-        if network.readout.window_us is not None:
-            if self.timestep_us is None:
-                raise NetworkError("a readout window in µs needs a timestep: pass timestep_us to Engine")
-            slots = -(-network.readout.window_us // self.timestep_us) + 1
-        self._ring, self._ring_stop_us = np.zeros(slots * outputs, np.int64), np.zeros(slots, np.int64)
-        self._cursor = np.zeros(2, np.int64)
-        unit = self._plan.units[-1] if last["kind"] == READOUT else np.ones(int(last["channels"]))
-        self._unit = np.repeat(unit, pixels)
-        self._outputs, self._labels = outputs, (*network.labels, "")  # the last: of index -1
-        self._random = np.random.default_rng(0) if DRAWING[network.readout.kind] else None
-        self._uniform = np.zeros(outputs + 2)
-        self._length_us, self._window_us = self.timestep_us, network.state_window_us
-
-    def _collect_arguments(self, most_rows: int, size: int) -> None:
-        """Everything that `advance` takes and that stays the same array for ever."""
-        plan, form = self._plan, self._plan.format
-        total = aligned(np.zeros(max(int(plan.edges["patch"].max()), int(plan.edges["lanes"].max())), form.total), 512)
-        arrays = (
-            self._settings, self._unit, self._uniform,
-            plan.stages, plan.edges, plan.axes, plan.reach, plan.weights, plan.bias, plan.threshold, plan.floor,
-            plan.decay, plan.per_bias, plan.channel_of,
-            self._v, np.zeros_like(plan.threshold), self._dirty, self._due, self._updated, self._clocks,
-            self._n_groups, self._groups, self._spikes, self._fired, self._synops,
-            total, np.zeros(most_rows, np.int64), np.zeros(most_rows, form.total), np.zeros(size, np.int64),
-            aligned(np.zeros(int(plan.stages["lanes"].max()), form.potential)), self._drive,
-            self._pools, self._leads, self._pooled, self._marked,
-            self._gain, self._evidence, self._ring, self._ring_stop_us, self._cursor, self._drawn,
-            self._cells, self._counts,
-        )  # fmt: skip
-        self._advance, self._arguments = advance, arrays
-        if PACKED:
-            self._kept_alive = arrays
-            self._advance, self._arguments = advance_packed, (pack(arrays), plan.weights, total, self._v)
 
     def _check_clock(self, t_start_us: int, t_stop_us: int) -> None:
         if self.timestep_us is not None and t_stop_us - t_start_us != self.timestep_us:
@@ -306,33 +265,33 @@ class Engine:
     def _start_hidden(self) -> None:
         """Neurons at their initial potential, max pools as if nothing had spiked."""
         plan = self._plan
-        clear_pools(self.steps, self._pools, self._clocks, self._leads, self._pooled)
+        clear_pools(self.steps, self._memory.pools, self._memory.clocks, self._memory.leads, self._memory.pooled)
         for s, stage in enumerate(plan.stages):
             if stage["kind"] in (PLAIN, KEPT):
                 kernels.start_stage(
-                    self.steps, stage, s, self._clocks, self._v, plan.v_init, plan.threshold, plan.bias, self._due,
-                    self._updated, self._dirty,
+                    self.steps, stage, s, self._memory.clocks, self._memory.v, plan.v_init, plan.threshold, plan.bias, self._memory.due,
+                    self._memory.updated, self._memory.dirty,
                 )  # fmt: skip
 
     def _load_cells(self, piece: BinnedSlice) -> int:
         n = len(piece.cells)
-        if n > len(self._cells) or len(piece.counts) != n:
+        if n > len(self._memory.cells) or len(piece.counts) != n:
             raise NetworkError(
-                f"a slice lists {n} cells and {len(piece.counts)} counts, the input has {len(self._cells)} cells; "
-                "list each cell once"
+                f"a slice lists {n} cells and {len(piece.counts)} counts, "
+                f"the input has {len(self._memory.cells)} cells; list each cell once"
             )
         if self._delays is None:
-            self._cells[:n], self._counts[:n] = piece.cells, piece.counts
+            self._memory.cells[:n], self._memory.counts[:n] = piece.cells, piece.counts
             return n
         cells, counts = self._delays.push(piece)
         n = len(cells)
-        self._cells[:n], self._counts[:n] = cells, counts
+        self._memory.cells[:n], self._memory.counts[:n] = cells, counts
         return n
 
     def _refuse_cell(self, bad: int) -> None:
         raise NetworkError(
-            f"cell {bad} of a slice has index {self._cells[bad]} and count {self._counts[bad]}; want 0 <= index < "
-            f"{len(self._cells)} (input {self.network.input_shape}) and 1 <= count <= {self._plan.max_count}"
+            f"cell {bad} of a slice has index {self._memory.cells[bad]} and count {self._memory.counts[bad]}; "
+            f"want 0 <= index < {len(self._memory.cells)} (input {self.network.input_shape}) and 1 <= count <= {self._plan.max_count}"
         )
 
     def _load_current(self, piece: CurrentSlice) -> int:
@@ -351,18 +310,18 @@ class Engine:
             )
         plan = self._plan
         scaled = np.rint(values.astype(np.float64).reshape(-1) * (1 << ends.CURRENT_BITS)).astype(np.int64)
-        total, macs = np.zeros(len(self._v), np.int64), 0
+        total, macs = np.zeros(len(self._memory.v), np.int64), 0
         for e, edge in enumerate(plan.edges):
             if edge["source"] == INPUT:
                 here = ends.current_of(
                     scaled, e, plan.edges, plan.stages, plan.axes, plan.reach, plan.weights, plan.cells[0][0], total
                 )
-                self._synops[e] += here
+                self._memory.synops[e] += here
                 macs += here
         rounded = (total + (1 << (ends.CURRENT_BITS - 1))) >> ends.CURRENT_BITS
         if np.abs(rounded).max() > plan.format.input_limit:
             raise NetworkError("the current into the first layer is too large for its sums; scale the image to 0..1")
-        self._drive[: len(rounded)] = rounded
+        self._memory.drive[: len(rounded)] = rounded
         self._drive_values = values.copy()
         return macs
 
@@ -371,11 +330,11 @@ class Engine:
         stage, (cell_height, cell_width) = self._plan.stages[s], self._plan.cells[s]
         height, width, lanes = int(stage["height"]), int(stage["width"]), int(stage["lanes"])
         first = int(stage["first_neuron"])
-        cells = self._v[first : first + height * width * int(stage["size"])]
+        cells = self._memory.v[first : first + height * width * int(stage["size"])]
         cells = cells.reshape(height, width, cell_height, cell_width, lanes).transpose(4, 0, 2, 1, 3)
         grid = cells.reshape(lanes, height * cell_height, width * cell_width)[: int(stage["channels"])].astype(float)
         if stage["kind"] == PLAIN:  # stored without the biases since the last rebase, see kernels.py
             constant = int(stage["first_constant"])
             bias = self._plan.bias[constant : constant + len(grid)].astype(float)
-            grid += (self.steps - int(self._clocks[2 * s])) * bias[:, None, None]
+            grid += (self.steps - int(self._memory.clocks[2 * s])) * bias[:, None, None]
         return grid

@@ -1,4 +1,4 @@
-"""One timestep: spikes in, potentials updated, spikes out. Start reading at `run_step`; the innermost loops are rows.py's.
+"""One timestep: spikes in, potentials updated, spikes out. Read `run_step` first; the innermost loops are in rows.py.
 
 What a step costs: `_add` adds one row of weights for every (group of spikes, kernel tap) and is where the time goes;
 `_fire` looks at the cells that something was added to, not at all neurons. Nothing else grows with the size of a
@@ -16,6 +16,8 @@ silent steps of a cell when it is next touched.
 Rebasing. Stored potentials and e * bias must stay within the number format. When one leaves +-limit, e * bias is added
 to all of the stage, what is beyond +-limit / 2 is clamped and counted, and e starts again: see `rebase`.
 """
+
+from collections import namedtuple
 
 import numpy as np
 
@@ -56,22 +58,29 @@ LONG = 1 << 30  # steps; a cell is looked at at least so often
 MANY = 4  # spikes in 16 neurons, from which on a cell is reset as a whole and its spikes counted per channel
 ROWS_EXACT = 256  # rows of int8 whose sum fits int16
 
+# The arrays of a step as pointers: one argument for the functions below. What each holds: memory.py.
+Pointers = namedtuple(
+    "Pointers",
+    "weights bias threshold floor decay per_bias v moved dirty due updated reach total rows times tally channel_of "
+    "axes groups spikes fired",
+)
+
 
 @kernel
 def run_step(
     step, limit, has_drive, stages, edges, axes, reach, weights, bias, threshold, floor, decay, per_bias, channel_of,
-    v, moved, dirty, due, updated, clocks, n_groups, groups, spikes, fired, synops, total, rows, times, found, tally, drive,
+    v, moved, dirty, due, updated, clocks, n_groups, groups, spikes, fired, synops, total, rows, times, tally, drive,
     pools, leads, pooled, marked,
 ):  # fmt: skip
     """One timestep of all stages: what the arrays hold is said where engine.py makes them. Returns clamped potentials.
 
     Equations: layers.py. step counts from 1 after a reset. The groups and spikes of stage 0 are the input.
     """
-    pointers = (
+    pointers = Pointers(
         pointer(weights), pointer(bias), pointer(threshold), pointer(floor), pointer(decay), pointer(per_bias),
-        pointer(v), pointer(moved), pointer(dirty), pointer(due), pointer(updated), pointer(reach),
-        pointer(total), pointer(rows), pointer(times), pointer(found), pointer(tally), pointer(channel_of),
-        pointer(axes), pointer(groups), pointer(spikes), pointer(fired),
+        pointer(v), pointer(moved), pointer(dirty), pointer(due), pointer(updated), pointer(reach), pointer(total),
+        pointer(rows), pointer(times), pointer(tally), pointer(channel_of), pointer(axes), pointer(groups),
+        pointer(spikes), pointer(fired),
     )  # fmt: skip
     clamped = 0
     for s in range(1, stages.shape[0]):
@@ -80,7 +89,8 @@ def run_step(
             first = edges[stage["first_edge"]]
             _mark(first, stages[first["source"]], stage, n_groups[first["source"]], pointers)
             pool_spikes(
-                step, stages, edges, axes, reach, s, pools, clocks, n_groups, groups, spikes, leads, pooled, marked, dirty
+                step, stages, edges, axes, reach, s, pools, clocks, n_groups, groups, spikes, leads, pooled, marked,
+                dirty,
             )  # fmt: skip
             continue
         busy = _wake(step, stage, s, clocks, pointers)
@@ -114,7 +124,7 @@ def run_step(
 @kernel
 def _mark_all(stage, pointers):
     """Every cell of the stage is to be looked at."""
-    dirty = pointers[8]
+    dirty = pointers.dirty
     for cell in range(stage["first_cell"], stage["first_cell"] + stage["height"] * stage["width"]):
         dirty[cell] = 1
 
@@ -131,7 +141,7 @@ def _add_drive(stage, v, drive):
 @kernel
 def _wake(step, stage, s, clocks, pointers):
     """Make dirty the cells that must be looked at in this step although nothing may arrive. Whether there were any."""
-    dirty, due = pointers[8], pointers[9]
+    dirty, due = pointers.dirty, pointers.due
     if clocks[2 * s + 1] > step:
         return False
     rest = NEVER
@@ -148,7 +158,7 @@ def _wake(step, stage, s, clocks, pointers):
 @kernel
 def _mark(edge, source, stage, n_groups, pointers):
     """dirty[cell] = 1 for the cells of `stage` that the groups of an edge's source reach (some more with dilation)."""
-    dirty, axes, groups = pointers[8], pointers[18], pointers[19]
+    dirty, axes, groups = pointers.dirty, pointers.axes, pointers.groups
     first, base, width = source["first_group"], stage["first_cell"], stage["width"]
     rows, columns = edge["rows"], edge["columns"]
     for g in range(first, first + n_groups):
@@ -161,15 +171,15 @@ def _mark(edge, source, stage, n_groups, pointers):
 
 @kernel
 def _add(edge, source, stage, n_groups, pointers):
-    """v[q, out] += times * weight[in, tap, out] for each spike and each (pixel q, tap) it reaches. Returns additions."""
-    weights, v, reach = pointers[0], pointers[6], pointers[11]
-    axes, groups, spikes = pointers[18], pointers[19], pointers[20]
+    """v[q, out] += times * weight[in, tap, out] for each spike and each (pixel q, tap) it reaches. Returns how many."""
+    weights, v, reach = pointers.weights, pointers.v, pointers.reach
+    axes, groups, spikes = pointers.axes, pointers.groups, pointers.spikes
     # What the loops need is taken out of the records first: a store to v could, for all LLVM knows, change them.
     base, out = stage["first_neuron"] + edge["first_out"], edge["out_per_group"]
     first_weight, channel_step, lanes = edge["first_weight"], edge["channel_step"], edge["lanes"]
     in_per_group, grouped = edge["in_per_group"], edge["groups"] > 1
     rows, columns, first = edge["rows"], edge["columns"], source["first_group"]
-    channel_of, first_constant = pointers[17], source["first_constant"]
+    channel_of, first_constant = pointers.channel_of, source["first_constant"]
     added = 0
     for g in range(first, first + n_groups):
         row, column = AXIS * (rows + groups[GROUP * g + Y]), AXIS * (columns + groups[GROUP * g + X])
@@ -204,8 +214,8 @@ def _add(edge, source, stage, n_groups, pointers):
 @kernel(forceinline=True)
 def _add_group(edge, first_constant, start, n, base, a0, a1, b0, b1, pointers):
     """The same for several spikes of one cell: their rows are summed first, then added once."""
-    weights, v, reach, total, rows = pointers[0], pointers[6], pointers[11], pointers[12], pointers[13]
-    channel_of, spikes = pointers[17], pointers[20]
+    weights, v, reach, total, rows = pointers.weights, pointers.v, pointers.reach, pointers.total, pointers.rows
+    channel_of, spikes = pointers.channel_of, pointers.spikes
     first_weight, channel_step, lanes, patch = edge["first_weight"], edge["channel_step"], edge["lanes"], edge["patch"]
     for i in range(n):
         rows[i] = first_weight + channel_of[first_constant + spikes[2 * (start + i)]] * channel_step
@@ -227,7 +237,7 @@ def _add_group(edge, first_constant, start, n, base, a0, a1, b0, b1, pointers):
 @kernel
 def _add_group_times(edge, first_constant, start, n, base, a0, a1, b0, b1, pointers):
     """The same for spikes that count several times, or less than nothing."""
-    rows, times, channel_of, spikes = pointers[13], pointers[14], pointers[17], pointers[20]
+    rows, times, channel_of, spikes = pointers.rows, pointers.times, pointers.channel_of, pointers.spikes
     first_weight, channel_step, lanes, patch = edge["first_weight"], edge["channel_step"], edge["lanes"], edge["patch"]
     whole = 2 * (a1 - a0) * (b1 - b0) * lanes >= patch and patch > 0
     m, room = 0, ROWS_EXACT
@@ -251,7 +261,7 @@ def _add_group_times(edge, first_constant, start, n, base, a0, a1, b0, b1, point
 def _add_times(m, whole, edge, base, a0, a1, b0, b1, pointers):
     """v += the sum of m rows, each so many times."""
     weights, v, reach, total, rows, times = (
-        pointers[0], pointers[6], pointers[11], pointers[12], pointers[13], pointers[14],
+        pointers.weights, pointers.v, pointers.reach, pointers.total, pointers.rows, pointers.times,
     )  # fmt: skip
     lanes, patch = edge["lanes"], edge["patch"]
     if whole:
@@ -273,15 +283,15 @@ def _fire(step, limit, stage, s, clocks, n_groups, pointers):
     Returns whether a stored potential went beyond +-limit.
     """
     bias, threshold, v, moved, dirty, due = (
-        pointers[1], pointers[2], pointers[6], pointers[7], pointers[8], pointers[9],
+        pointers.bias, pointers.threshold, pointers.v, pointers.moved, pointers.dirty, pointers.due,
     )  # fmt: skip
-    found, tally, groups, spikes, fired = pointers[15], pointers[16], pointers[19], pointers[20], pointers[21]
+    tally, groups, spikes, fired = pointers.tally, pointers.groups, pointers.spikes, pointers.fired
     constant, size, width, kind = stage["first_constant"], stage["size"], stage["width"], stage["kind"]
     first_cell, base, foresees = stage["first_cell"], stage["first_neuron"], stage["foresees"]
     simple, to_zero, lanes, words = stage["simple"], stage["reset"] == ZERO, stage["lanes"], stage["size"] // 16
     first_group, first_word = stage["first_group"], base // 16
-    # Leaks raise what is below 0, and negative spikes have a second threshold: these stages are looked at in every step.
-    every_step, per_bias = kind == KEPT or stage["is_signed"] != 0, pointers[5]
+    # Leaks raise what is below 0, negative spikes have a second threshold: these stages are looked at in every step.
+    every_step, per_bias = kind == KEPT or stage["is_signed"] != 0, pointers.per_bias
     elapsed = step - clocks[2 * s] if kind == PLAIN else 0
     for i in range(constant, constant + size):
         moved[i] = threshold[i] - elapsed * bias[i]
@@ -334,7 +344,7 @@ def _fire_cell(stage, at, elapsed, limit, spike, pointers):
 
     Returns (one past its last spike, sum of its counts or 0 if all are 1, look again next step, beyond the limit).
     """
-    bias, threshold, floor, v, spikes = pointers[1], pointers[2], pointers[3], pointers[6], pointers[20]
+    bias, threshold, floor, v, spikes = pointers.bias, pointers.threshold, pointers.floor, pointers.v, pointers.spikes
     constant, most, reset, is_signed = stage["first_constant"], stage["max_spikes"], stage["reset"], stage["is_signed"]
     kept = stage["kind"] == KEPT
     weight, all_one, again, beyond = 0, True, False, False
@@ -381,7 +391,7 @@ def _steps_to_threshold(v, at, moved, per_bias, constant, size):
 @kernel
 def _bring_up(step, stage, pointers):
     """Make up for the silent steps of the dirty cells of a KEPT stage, then leak and bias of `step` + 1 itself."""
-    dirty, updated = pointers[8], pointers[10]
+    dirty, updated = pointers.dirty, pointers.updated
     first = stage["first_cell"]
     for cell in range(stage["height"] * stage["width"]):
         if dirty[first + cell] != 0:
@@ -393,7 +403,7 @@ def _bring_up(step, stage, pointers):
 @kernel
 def silent_steps(n, stage, at, pointers):
     """v <- max(trunc(v * decay) + bias, floor) n times, for the neurons of a cell; stops where nothing changes."""
-    bias, floor, decay, v = pointers[1], pointers[3], pointers[4], pointers[6]
+    bias, floor, decay, v = pointers.bias, pointers.floor, pointers.decay, pointers.v
     constant = stage["first_constant"]
     for _ in range(n):
         changed = False
@@ -409,7 +419,7 @@ def silent_steps(n, stage, at, pointers):
 @kernel
 def bring_all_up(step, stage, v, bias, floor, decay, updated):
     """Make up for the silent steps of all cells of a KEPT stage, `step` included."""
-    pointers = (v, bias, v, floor, decay, v, v)
+    pointers = Pointers(v, bias, v, floor, decay, v, v, v, v, v, v, v, v, v, v, v, v, v, v, v, v)  # what is needed
     for cell in range(stage["height"] * stage["width"]):
         at = stage["first_cell"] + cell
         silent_steps(step - updated[at], stage, stage["first_neuron"] + cell * stage["size"], pointers)
@@ -419,14 +429,14 @@ def bring_all_up(step, stage, v, bias, floor, decay, updated):
 @kernel
 def one_leak(stage, at, pointers):
     """v <- trunc(v * decay) + bias: what happens in a step before anything arrives."""
-    bias, decay, v, constant = pointers[1], pointers[4], pointers[6], stage["first_constant"]
+    bias, decay, v, constant = pointers.bias, pointers.decay, pointers.v, stage["first_constant"]
     for j in range(stage["size"]):
         v[at + j] = np.int64(v[at + j] * decay[constant + j]) + np.int64(bias[constant + j])
 
 
 @kernel
 def rebase(step, limit, stage, s, clocks, v, bias, due):
-    """Add the biases of the steps since the last rebase to the stored potentials; clamp to +-limit / 2. Returns clamped.
+    """Add the biases of the steps since the last rebase to the stored potentials; clamp to +-limit / 2. Returns how many.
 
     A neuron that was clamped may cross its threshold earlier than foreseen, so its cell is looked at in the next step.
     """

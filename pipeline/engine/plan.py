@@ -99,8 +99,8 @@ EDGE_DTYPE = np.dtype(
         ("source_channels", "i8"),
     ]
 )
-# What a cell row or column of a source reaches, AXIS whole numbers each: where its part of `reach` begins and ends, where
-# the cells that it touches begin, and how many they are.
+# What a cell row or column of a source reaches, AXIS whole numbers each: where its part of `reach` begins and ends,
+# where the cells that it touches begin, and how many they are.
 AXIS, LAST, FIRST_MARK, MARKS = 4, 1, 2, 3
 # A group of spikes is GROUP whole numbers: its cell, where its spikes begin, how many they are, and the sum of their
 # counts, 0 if all are 1. A spike is two: the neuron in its cell, and its count.
@@ -220,7 +220,9 @@ class _Layout:
         unit, constants = self._quantize(index)
         self.units.append(unit)
         form = self.format
-        self.constants.append([_tiled(values, stage, form.unreachable if row == 1 else 0.0) for row, values in enumerate(constants)])
+        self.constants.append(
+            [_tiled(values, stage, form.unreachable if row == 1 else 0.0) for row, values in enumerate(constants)]
+        )
         self._set_options(stage, population.layer, *constants[:2])
 
     def _set_options(self, stage: np.void, layer: object, bias: np.ndarray, threshold: np.ndarray) -> None:
@@ -242,7 +244,13 @@ class _Layout:
         low = np.full(channels, -2.0 * form.limit)
         if index == 0 or isinstance(layer, MaxPool2d):
             self.most[index] = self.most[self.index[population.terms[0].source]] if index else 0.0
-            return np.ones(channels), [np.zeros(channels), np.full(channels, form.unreachable), np.zeros(channels), low, low * 0]
+            return np.ones(channels), [
+                np.zeros(channels),
+                np.full(channels, form.unreachable),
+                np.zeros(channels),
+                low,
+                low * 0,
+            ]
         threshold = None if layer is None else layer.threshold.astype(np.float64)  # type: ignore[attr-defined]
         unit = self._unit(index, threshold)
         bias = np.rint(population.bias * self.bias_scale / unit)
@@ -289,8 +297,8 @@ class _Layout:
             return
         longer = f" in slices {self.bias_scale:,g} times as long as trained for" if self.bias_scale > 1 else ""
         raise NetworkError(
-            f"layer {population.name!r} has a bias {np.abs(population.bias).max():.3g} that dwarfs its weights{longer}; "
-            + ("use shorter slices" if longer else "was the network normalized?")
+            f"layer {population.name!r} has a bias {np.abs(population.bias).max():.3g} "
+            f"that dwarfs its weights{longer}; " + ("use shorter slices" if longer else "was the network normalized?")
         )
 
     def _add_edge(self, number: int, index: int, term: Term) -> None:

@@ -148,9 +148,7 @@ if simd.ON and not config.BOUNDSCHECK:
     @kernel(forceinline=True)
     def smallest_gap(v, base, threshold, per_bias, first, size):
         """min over i < size of (threshold[first + i] - v[base + i]) * per_bias[first + i], in float32."""
-        least = simd.scaled_gap(
-            simd.load(v, base, 16), simd.load(threshold, first, 16), simd.load(per_bias, first, 16)
-        )
+        least = simd.scaled_gap(simd.load(v, base, 16), simd.load(threshold, first, 16), simd.load(per_bias, first, 16))
         for i in range(16, size, 16):
             gap = simd.scaled_gap(
                 simd.load(v, base + i, 16), simd.load(threshold, first + i, 16), simd.load(per_bias, first + i, 16)

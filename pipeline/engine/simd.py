@@ -1,4 +1,4 @@
-"""Explicit vectors for the two innermost loops: a Numba type that LLVM keeps in registers, and what can be done with it.
+"""Explicit vectors for the innermost loops: a Numba type that LLVM keeps in registers, and what can be done with it.
 
 Numba vectorizes plain loops over arrays, but cannot keep a running sum of rows in registers: an array is memory. Here
 `Lanes` is a value of so many numbers side by side. The code is LLVM's portable vector IR, no processor's own
