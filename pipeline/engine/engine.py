@@ -1,4 +1,4 @@
-"""The public engine: checks at its door, then one call of the kernels a slice; it allocates nothing but the decision."""
+"""The public engine: checks at its door, then one call of the kernels a slice. It allocates the decision only."""
 
 import copy
 from collections.abc import Callable, Iterator
@@ -264,13 +264,13 @@ class Engine:
 
     def _start_hidden(self) -> None:
         """Neurons at their initial potential, max pools as if nothing had spiked."""
-        plan = self._plan
-        clear_pools(self.steps, self._memory.pools, self._memory.clocks, self._memory.leads, self._memory.pooled)
+        plan, memory = self._plan, self._memory
+        clear_pools(self.steps, memory.pools, memory.clocks, memory.leads, memory.pooled)
         for s, stage in enumerate(plan.stages):
             if stage["kind"] in (PLAIN, KEPT):
                 kernels.start_stage(
-                    self.steps, stage, s, self._memory.clocks, self._memory.v, plan.v_init, plan.threshold, plan.bias, self._memory.due,
-                    self._memory.updated, self._memory.dirty,
+                    self.steps, stage, s, memory.clocks, memory.v, plan.v_init, plan.threshold, plan.bias, memory.due,
+                    memory.updated, memory.dirty,
                 )  # fmt: skip
 
     def _load_cells(self, piece: BinnedSlice) -> int:
@@ -289,9 +289,10 @@ class Engine:
         return n
 
     def _refuse_cell(self, bad: int) -> None:
+        cells, counts = self._memory.cells, self._memory.counts
         raise NetworkError(
-            f"cell {bad} of a slice has index {self._memory.cells[bad]} and count {self._memory.counts[bad]}; "
-            f"want 0 <= index < {len(self._memory.cells)} (input {self.network.input_shape}) and 1 <= count <= {self._plan.max_count}"
+            f"cell {bad} of a slice has index {cells[bad]} and count {counts[bad]}; want 0 <= index < {len(cells)} "
+            f"(input {self.network.input_shape}) and 1 <= count <= {self._plan.max_count}"
         )
 
     def _load_current(self, piece: CurrentSlice) -> int:

@@ -436,7 +436,7 @@ def one_leak(stage, at, pointers):
 
 @kernel
 def rebase(step, limit, stage, s, clocks, v, bias, due):
-    """Add the biases of the steps since the last rebase to the stored potentials; clamp to +-limit / 2. Returns how many.
+    """Add the biases since the last rebase to the stored potentials; clamp to +-limit / 2. Returns how many were.
 
     A neuron that was clamped may cross its threshold earlier than foreseen, so its cell is looked at in the next step.
     """
