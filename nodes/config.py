@@ -44,7 +44,7 @@ class RunSettings:
     ] = "threads"
     start_timeout_s: Annotated[
         float, Field(gt=0, le=86_400, description="how long every node may take to open and find its neighbours, s")
-    ] = 60.0
+    ] = 300.0  # the first start on a machine compiles the kernels: a minute on a PC, more on a board
     keys: Annotated[
         str | None, Field(description="folder with the CURVE keys of the hosts (`dvs-run --make-keys FOLDER`)")
     ] = None

@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 
-from .terminal import OUTPUT_CLOSED, guarded
+from .terminal import OUTPUT_CLOSED, guarded, tell_of_compiling
 
 TYPE_CHECKING = False  # of `typing`, without importing it
 if TYPE_CHECKING:
@@ -162,6 +162,7 @@ def _run_and_tell(config: RunConfig, names: list[str], options: argparse.Namespa
     from .summary import summary
 
     if not options.quiet:
+        tell_of_compiling("dvs-run")
         what = config.settings.title or str(config.path)
         print(
             f"{what}  ({counted(len(names), 'node')}, {config.settings.placement})",

@@ -50,6 +50,15 @@ def guarded(name: str, run: Callable[[], int]) -> int:
         signal.signal(signal.SIGINT, before)
 
 
+def tell_of_compiling(name: str) -> None:
+    """Somebody who waits at a terminal is told what for."""
+    if sys.stderr.isatty():
+        import logging
+
+        logging.basicConfig(format=f"{name}: %(message)s")
+        logging.getLogger("dvs_run").setLevel(logging.INFO)
+
+
 def _note_interrupts(seen: list[int]) -> Any:
     """Ctrl-C raises KeyboardInterrupt as before and is noted, too, for those who turn that into something else."""
 

@@ -14,6 +14,7 @@ import contextlib
 import functools
 import hashlib
 import inspect
+import logging
 import os
 import pickle
 import sys
@@ -68,6 +69,7 @@ class KernelCache:
         folders, name = _folders_for(target.codegen()), self._name(signature)
         payload = folders.load(name) if folders and name and self._enabled else None
         if folders is None or payload is None:
+            _tell_of_compiling()
             return None
         try:
             from numba.core.compiler import CompileResult
@@ -125,6 +127,14 @@ def _provide(symbols: list[str], target: Any) -> None:
     rtsys.initialize(target)
     if not all(map(address_of_symbol, symbols)):
         target.refresh()
+
+
+@functools.cache
+def _tell_of_compiling() -> None:
+    """Once a process. Programs show it to whoever waits; a library's user sees it where logging is set up."""
+    logging.getLogger("dvs_run.kernels").info(
+        "compiling kernels, as at every first start on a processor; it may take a minute or more"
+    )
 
 
 _folders: KernelFolders | None = None

@@ -7,7 +7,7 @@ A verb is a function with typer annotations; its module may be slow to import (t
 import importlib
 import sys
 
-from ..terminal import guarded
+from ..terminal import guarded, tell_of_compiling
 
 VERBS = {  # verb: (where its function is, what it does)
     "info": ("info:info", "what a recording is: container, sensor, events, duration, rate, defects"),
@@ -46,6 +46,7 @@ def run_command(function, name: str, arguments: list[str]) -> int:  # type: igno
 
     from ...pipeline.errors import DvsError
 
+    tell_of_compiling(name)
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(function)
     try:

@@ -435,6 +435,19 @@ def test_saving_survives_that_another_process_pruned_the_folder(folders):
     assert folders.load("name") == b"content"
 
 
+@compiles
+def test_compiling_is_logged_once_and_loading_is_not(folders, caplog):
+    kernel_cache._tell_of_compiling.cache_clear()
+    with caplog.at_level("INFO", "dvs_run"):
+        call_anew(folders)
+        only_file(folders).unlink()
+        call_anew(folders)
+        assert [record.message[:17] for record in caplog.records] == ["compiling kernels"]
+        kernel_cache._tell_of_compiling.cache_clear()
+        assert call_anew(folders) == (2, False)
+        assert len(caplog.records) == 1
+
+
 def make_adder(step):
     def add(x):
         return x + step
