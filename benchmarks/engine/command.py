@@ -1,11 +1,8 @@
 """Run the configurations one after the other, check each, time everyone on it, and write down what came out."""
 
 import argparse
-import importlib.metadata
 import json
 import os
-import platform
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -21,12 +18,13 @@ from dvs_run.pipeline.network import Network
 from dvs_run.pipeline.stream import CurrentSlice
 
 from . import ceilings, libraries, ours, processes, quiet, tables, timing, twin, workloads
-from .dense import EagerStep, Kind, OnnxStep, TorchStep
+from .dense import EagerStep, Kind, TorchStep
+from .onnx_step import OnnxStep
+from .origin import origin
 from .plot import draw
 from .workloads import Slices
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-PACKAGES = ("numpy", "numba", "llvmlite", "torch", "onnxruntime", "onnx", "sinabs", "spikingjelly", "snntorch", "norse")
 SUFFIX: dict[Kind, str] = {"snn": "", "convolutions": ", convolutions only", "cnn": ", one CNN pass"}
 DENSE = ("onnxruntime", "torch.compile", "torch eager")
 
@@ -65,7 +63,7 @@ def main() -> None:
     if arguments.draw_from:
         _show(json.loads(arguments.draw_from.read_text()), arguments)
         return
-    record = _header(arguments)
+    record = origin(arguments.cpu, arguments.seed)
     record["ceilings"] = {"unit": "10^9 per second", **ceilings.measure(3 if arguments.quick else 7)}
     print(json.dumps(record["ceilings"]), flush=True)
     record["missing"], record["configurations"] = {}, []
@@ -237,44 +235,6 @@ def _tell(configuration: Configuration, result: dict[str, Any]) -> None:
         marked = f"  {timed['marked']} of {timed['measurements']} marked" if timed["marked"] else ""
         print(f"  {timed['median']:9.1f} µs  {timed['quartiles']}  {name}{marked}")
     print("  " + json.dumps(result["ratios"]), flush=True)
-
-
-def _header(arguments: argparse.Namespace) -> dict[str, Any]:
-    def git(*words: str) -> str:
-        return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
-
-    versions = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            versions[package] = "not installed"
-    return {
-        "command": "python -m benchmarks.engine " + " ".join(sys.argv[1:]),
-        "date": time.strftime("%Y-%m-%d"),
-        "commit": git("rev-parse", "HEAD") + (" and changes" if git("status", "--porcelain", "-uno") else ""),
-        "seed": arguments.seed,
-        "machine": _machine(arguments.cpu),
-        "versions": versions,
-        "method": timing.__doc__,
-        "rules_of_the_libraries": {name: rule for name, rule in libraries.RULES.items() if rule},
-    }
-
-
-def _machine(cpu: int) -> dict[str, Any]:
-    try:
-        lines = [line.split(":", 1) for line in Path("/proc/cpuinfo").read_text().splitlines() if ":" in line]
-        fields = {key.strip(): value.strip() for key, value in reversed(lines)}
-    except OSError:
-        fields = {}
-    return {
-        "processor": fields.get("model name", platform.processor() or platform.machine()),
-        "cores": os.cpu_count(),
-        "ran_on_core": cpu,
-        "cache_of_the_last_level": fields.get("cache size", ""),
-        "vector_extensions": [flag for flag in fields.get("flags", "").split() if flag.startswith(("avx", "fma"))],
-        "system": f"{platform.system()} {platform.machine()}",
-    }
 
 
 def _selected(arguments: argparse.Namespace) -> list[Configuration]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.engine import command, dense, libraries, plot, timing, twin, workloads
+from benchmarks.engine import command, dense, libraries, onnx_step, plot, timing, twin, workloads
 from dvs_run.pipeline.engine import Engine
 from dvs_run.pipeline.network import IF, AvgPool2d, Conv2d, Linear, Network, Readout
 from dvs_run.pipeline.stream import CurrentSlice
@@ -144,7 +144,7 @@ def test_onnx_runtime_reaches_the_membranes_of_the_twin():
     pytest.importorskip("onnxruntime")
     network, slices = workloads.make(SMALL, 100_000, 0.05, seed=1, steps=13)
     inputs = workloads.frames(slices, network.input_shape)
-    assert command._exact(network, slices, {"ort": dense.OnnxStep(network, inputs, "snn")}) == {"ort": True}
+    assert command._exact(network, slices, {"ort": onnx_step.OnnxStep(network, inputs, "snn")}) == {"ort": True}
 
 
 def test_a_library_that_is_not_installed_is_named(monkeypatch):
