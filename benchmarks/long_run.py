@@ -188,7 +188,7 @@ def _compare_neurons(engine: Engine, twin: Twin, made: list[np.ndarray], done: i
         if not np.array_equal(whole, stage.v) or not np.array_equal(engine.spike_counts(stage.name).ravel(), fired):
             raise SystemExit(f"{engine.numbers}, step {done}: {stage.name} is not the twin's")
         s = engine._names.index(stage.name)
-        if stage.decay is None and engine.steps - engine._clocks[2 * s] != stage.since_rebase:
+        if stage.decay is None and engine.steps - engine._memory.clocks[2 * s] != stage.since_rebase:
             raise SystemExit(f"{engine.numbers}, step {done}: {stage.name} was not rebased when the twin was")
 
 
@@ -204,7 +204,7 @@ def main() -> None:
     arguments = parser.parse_args()
     commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
     results: dict[str, Any] = {"commit": commit, "seed": arguments.seed, "network": "see benchmarks/long_run.py"}
-    with ProcessPoolExecutor(mp_context=get_context("spawn"), max_tasks_per_child=1) as workers:  # each its own memory
+    with ProcessPoolExecutor(len(CASES), get_context("spawn"), max_tasks_per_child=1) as workers:  # each its own memory
         runs = {n: workers.submit(compare, n, arguments.seed, arguments.steps) for n in CASES}
         for numbers, run in runs.items():
             results[numbers] = run.result()
