@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -19,6 +19,10 @@ class ClassifierConfig:
     any_timestep: Annotated[
         bool, Field(description="false: refuse slices of another length than the network was trained for")
     ] = True
+    numbers: Annotated[
+        Literal["int8", "int16", "float32"],
+        Field(description="number format of the engine: int8 is the fastest, int16 rounds the least"),
+    ] = "int16"
 
 
 class Classifier(Node):
@@ -75,8 +79,19 @@ class Classifier(Node):
             rows.append(
                 ("other slices", f"the network was trained on {trained} µs, ran on {given} µs: biases scaled; {effect}")
             )
+        if self.config.numbers != "int16":
+            worst = max(self._engine.rounding, key=self._engine.rounding.__getitem__)
+            error = self._engine.rounding[worst]
+            rows.append(
+                ("numbers", f"{self.config.numbers}: weights rounded by up to {error:.2%} of the largest, in {worst}")
+            )
         if self._engine.clamped:
-            rows.append(("clamped", f"{self._engine.clamped:,} potentials met the integer range; scores may be off"))
+            rows.append(
+                (
+                    "clamped",
+                    f"{self._engine.clamped:,} potentials met the range of {self.config.numbers}; scores may be off",
+                )
+            )
         return rows
 
     def _fit_timestep(self, stream: StreamInfo) -> None:
@@ -95,7 +110,7 @@ class Classifier(Node):
     def _start(self, network: Network, timestep_us: int | None) -> None:
         from ..pipeline.engine import Engine  # Numba: only where the work is done
 
-        self._engine: Engine = Engine(network, timestep_us)
+        self._engine: Engine = Engine(network, timestep_us, self.config.numbers)
         self._engine.warm_up()
 
     def _all_synops(self) -> dict[str, int]:

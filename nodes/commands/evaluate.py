@@ -43,6 +43,7 @@ def evaluate(
     rate_per_step: Annotated[float, typer.Option(help="Poisson: spikes per timestep of a white pixel")] = 1.0,
     seed: Annotated[int, typer.Option(help="of the Poisson spikes")] = 0,
     window_us: Annotated[int | None, typer.Option(min=1, help="length of a slice, if not the network's own")] = None,
+    numbers: Annotated[str, typer.Option(help="number format of the engine: int8, int16 or float32")] = "int16",
     limit: Annotated[int | None, typer.Option(min=1, help="take only the first so many images or recordings")] = None,
     out: Annotated[Path | None, typer.Option(help="write the figures as JSON, too")] = None,
 ) -> None:
@@ -59,13 +60,15 @@ def evaluate(
     is_cnn = _is_checkpoint(model)
     if images is not None:
         pixels, targets = _images(images, labels, limit)
-        found = _cnn_on_images(model, pixels, targets) if is_cnn else _on_images(model, pixels, targets, encoder)
+        found = (
+            _cnn_on_images(model, pixels, targets) if is_cnn else _on_images(model, pixels, targets, encoder, numbers)
+        )
     else:
         assert recordings is not None
         found = (
             _cnn_on_recordings(model, recordings, limit)
             if is_cnn
-            else _on_recordings(model, recordings, window_us, limit)
+            else _on_recordings(model, recordings, window_us, numbers, limit)
         )
     _print(*found, out)
 
@@ -94,20 +97,22 @@ def _images(images: Path, labels: Path | None, limit: int | None) -> tuple[np.nd
     return pixels[:limit], targets[:limit]
 
 
-def _on_images(model: Path, pixels: np.ndarray, targets: np.ndarray, encoder: PoissonEncoder | CurrentEncoder) -> Found:
+def _on_images(
+    model: Path, pixels: np.ndarray, targets: np.ndarray, encoder: PoissonEncoder | CurrentEncoder, numbers: str
+) -> Found:
     from ...pipeline.engine import Engine
 
-    engine = Engine(Network.load(model))
+    engine = Engine(Network.load(model), numbers=numbers)
     _check_targets(targets, engine.network.labels)
     with _Progress(len(targets)) as progress:
         outcome = judge_images(engine, pixels, targets, encoder, CURVE, progress)
     return outcome, engine.network.labels, sum(engine.macs_per_layer.values())
 
 
-def _on_recordings(model: Path, folder: Path, window_us: int | None, limit: int | None) -> Found:
+def _on_recordings(model: Path, folder: Path, window_us: int | None, numbers: str, limit: int | None) -> Found:
     from ...pipeline.engine import Engine
 
-    engine = Engine(Network.load(model), window_us)
+    engine = Engine(Network.load(model), window_us, numbers)
     trials = find_trials(folder, engine.network.labels)[:limit]
     with _Progress(len(trials)) as progress:
         outcome = judge_recordings(engine, trials, progress)
