@@ -1,6 +1,8 @@
 """The public engine: checks at its door, then one call of the kernels a slice. It allocates the decision only."""
 
 import copy
+import functools
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -29,6 +31,8 @@ class Snapshot:
     counters: tuple
     random: np.random.Generator | None
     delays: DelayLine | None
+    slicer: TimeSlicer | None
+    of: str  # digest of the network as it runs
 
 
 class Engine:
@@ -229,17 +233,31 @@ class Engine:
             (self.steps, self._origin_us, self._reached_us, self._state_window, self._seen),
             copy.deepcopy(self._random),
             copy.deepcopy(self._delays),
+            copy.deepcopy(self._slicer),
+            self._digest,
         )
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go on from a snapshot of this engine, or of one of the same network, timestep and numbers."""
-        memory = self._memory.remembered()
-        if [array.shape for array in memory] != [array.shape for array in snapshot.arrays]:
+        if snapshot.of != self._digest:
             raise NetworkError("the snapshot is of another network, timestep or number format than this engine's")
-        for array, kept in zip(memory, snapshot.arrays, strict=True):
+        for array, kept in zip(self._memory.remembered(), snapshot.arrays, strict=True):
             array[:] = kept
         self.steps, self._origin_us, self._reached_us, self._state_window, self._seen = snapshot.counters
         self._random, self._delays = copy.deepcopy(snapshot.random), copy.deepcopy(snapshot.delays)
+        self._slicer = copy.deepcopy(snapshot.slicer)
+
+    @functools.cached_property
+    def _digest(self) -> str:
+        """Of all that must be the same for a snapshot to mean the same."""
+        plan, readout = self._plan, self.network.readout
+        digest = hashlib.sha256(f"{self.numbers} {self.timestep_us} {self._window_us} {readout}".encode())
+        for array in (
+            plan.stages, plan.edges, plan.axes, plan.reach, plan.weights, plan.bias, plan.threshold, plan.v_init,
+            plan.floor, plan.decay, self._memory.pools, *plan.units,
+        ):  # fmt: skip
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
 
     def _check_clock(self, t_start_us: int, t_stop_us: int) -> None:
         if self.timestep_us is not None and t_stop_us - t_start_us != self.timestep_us:

@@ -13,6 +13,7 @@ from numba.core.runtime import _nrt_python, rtsys
 
 from dvs_run.pipeline import NetworkError
 from dvs_run.pipeline.engine import Engine, advance, plan
+from dvs_run.pipeline.events import EVENT_DTYPE, EventPacket
 from dvs_run.pipeline.network import Delay, Linear, Network, Readout
 
 from .graphs import networks
@@ -54,9 +55,38 @@ def test_a_snapshot_holds_windowed_evidence_and_delayed_input():
     assert bits(engine, pieces[8:]) == first
 
 
-def test_the_snapshot_of_another_network_is_refused():
-    with pytest.raises(NetworkError, match="the snapshot is of another network"):
-        Engine(small_network()).restore(Engine(network_of_everything()).snapshot())
+@pytest.mark.parametrize(
+    ("network", "options"),
+    [
+        (network_of_everything(), {}),
+        (small_network(), {"numbers": "int8"}),
+        (small_network(), {"timestep_us": 500}),
+        (small_network(np.full(4, 0.01, np.float32)), {}),
+    ],
+    ids=["network", "numbers", "timestep", "bias"],
+)
+def test_the_snapshot_of_another_engine_is_refused(network, options):
+    with pytest.raises(NetworkError, match="the snapshot is of another network, timestep or number format"):
+        Engine(small_network()).restore(Engine(network, **options).snapshot())
+
+
+def test_a_snapshot_holds_the_events_of_the_slice_that_is_open():
+    random = np.random.default_rng(4)
+    events = np.zeros(400, EVENT_DTYPE)
+    events["t"] = np.sort(random.integers(0, 20_000, 400))
+    events["x"], events["y"], events["p"] = *random.integers(0, 8, (2, 400)), random.random(400) < 0.5
+    packets = [EventPacket(events[i : i + 37], int(events[i : i + 37]["t"][-1])) for i in range(0, 400, 37)]
+
+    def rest(engine):
+        return [decision.scores.tobytes() for packet in packets[5:] for decision in engine.push(packet)]
+
+    engine = Engine(small_network())
+    for packet in packets[:5]:
+        list(engine.push(packet))
+    kept = engine.snapshot()
+    first = rest(engine)
+    engine.restore(kept)
+    assert rest(engine) == first
 
 
 def test_engines_in_two_threads_do_what_each_does_alone():
