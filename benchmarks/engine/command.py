@@ -191,8 +191,10 @@ def _ratios(times: dict[str, dict[str, Any]]) -> dict[str, Any]:
         for kind, names in kinds.items():
             if names:
                 best = min(names, key=lambda name: times[name]["median"])
-                ratio = round(times[best]["median"] / times[ours_name]["median"], 2)
-                found.setdefault(ours_name, {})[kind] = {"best": best, "ratio": ratio}
+                ratio, by_cpu = (
+                    round(times[best][clock] / times[ours_name][clock], 2) for clock in ("median", "cpu_median")
+                )
+                found.setdefault(ours_name, {})[kind] = {"best": best, "ratio": ratio, "by_the_cpu_clock": by_cpu}
     return found
 
 

@@ -18,18 +18,21 @@ def draw(configurations: list[dict[str, Any]], machine: str, out: Path) -> None:
     from matplotlib import pyplot
 
     sizes = sorted({c["name"] for c in configurations if c["name"].startswith("gesture")}, key=lambda n: -int(n[7:]))
-    figure, panels = pyplot.subplots(1, len(sizes), figsize=(4.6 * len(sizes) + 1.6, 5.4), sharey=True, squeeze=False)
+    width = 4.6 * len(sizes) + 2.4  # inches; the last 1.7 hold the legend, the first 0.9 the axis
+    figure, panels = pyplot.subplots(1, len(sizes), figsize=(width, 5.4), sharey=True, squeeze=False)
     for axes, name in zip(panels[0], sizes, strict=True):
         own = [c for c in configurations if c["name"] == name and c["rate"] and c["density"] < 1]
         _panel(axes, _cheapest(own))
         pixels = name.removeprefix("gesture")
         axes.set_title(f"2 x {pixels} x {pixels}", fontsize=11, pad=24)
         axes.set_xlabel("events per second")
+    panels[0][0].annotate("density", (0, 1), xycoords="axes fraction", xytext=(-6, 4), textcoords="offset points",
+                          ha="right", fontsize=8, color="#444444")  # fmt: skip
     panels[0][0].set_ylabel(f"µs per slice of {STEP_US / 1000:.0f} ms, one core")
     handles, labels = panels[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="center right", frameon=False, fontsize=9)
     figure.text(0.01, 0.01, machine, fontsize=7, color="#666666")
-    figure.subplots_adjust(left=0.07 if len(sizes) > 1 else 0.12, right=0.84, bottom=0.13, top=0.86, wspace=0.06)
+    figure.subplots_adjust(left=0.9 / width, right=1 - 1.7 / width, bottom=0.13, top=0.86, wspace=0.06)
     out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out, dpi=130)
     pyplot.close(figure)
@@ -52,8 +55,6 @@ def _panel(axes: Any, configurations: list[dict[str, Any]]) -> None:
             f"{100 * c['density']:.2g} %", (c["rate"], 1), xycoords=("data", "axes fraction"), xytext=(0, 4),
             textcoords="offset points", ha="center", fontsize=8, color="#444444",
         )  # fmt: skip
-    axes.annotate("density", (0, 1), xycoords="axes fraction", xytext=(-2, 4), textcoords="offset points",
-                  ha="right", fontsize=8, color="#444444")  # fmt: skip
 
 
 def _best(configuration: dict[str, Any], name: str) -> float | None:
