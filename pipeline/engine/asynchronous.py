@@ -11,11 +11,11 @@ after the other and each to its end (depth first), before the next: in the order
 columns, channels; a neuron that is reached by several edges comes with the last. There is no timestep, so spike counts
 differ from those of Engine: a spike is never too late here, and one that later inhibition would have stopped is sent.
 
-Biases are currents, per timestep of the network. They flow in ticks of 1/64 timestep, counted from the first event:
-    B = floor(bias * ticks / 64), ticks = floor(64 * (t - t0) / timestep_us)
+Biases are currents, per timestep of the network. They flow in ticks of 1/16 timestep, counted from the first event:
+    B = floor(bias * ticks / 16), ticks = floor(16 * (t - t0) / timestep_us)
 is part of the potential. A neuron is looked at when a spike reaches it; and, in layers with a bias above 0, once a
 timestep in turn, since nothing may reach it: of the n pixels of these layers (layer by layer, row by row) pixel i at
-the start of each tick with tick mod 64 == 64 * i // n, the channels of a pixel together. Turns come before the events
+the start of each tick with tick mod 16 == 16 * i // n, the channels of a pixel together. Turns come before the events
 of the same moment. Nothing of this depends on how the stream is cut into packets.
 
 depth_first.py does all that in whole numbers (see plan.py), routes.py lays out what it needs.
@@ -181,23 +181,23 @@ class AsyncEngine:
         self._hubs = routes.hubs
         self._v = aligned(np.zeros(neurons, plan.format.potential), 1024)  # spare: padded rows may reach beyond
         self._taken = np.zeros(len(self._v) if routes.hubs["repeats"].any() else 1, np.uint8)
-        self._due = np.zeros(len(routes.looks) // 3 + 1, np.int32)
+        self._due = np.zeros(len(routes.looks) // 3 + 16, np.int32)  # spare: for whole vectors
         self._synops, self._fired = np.zeros(len(plan.edges), np.int64), np.zeros(len(stages), np.int64)
         self._evidence, self._ring = np.zeros(outputs, np.int64), np.zeros(max(slots, 1) * outputs, np.int64)
         unit = plan.units[-1] if last["kind"] == READOUT else np.ones(int(last["channels"]))
         self._unit = np.repeat(unit, pixels)
         channels, height, width = network.input_shape
         cell_height, cell_width = plan.cells[0]
-        moved = aligned(plan.threshold.copy())
+        moved, low = aligned(plan.threshold.copy()), aligned(plan.threshold.copy())
         pending = aligned(np.zeros(4 * routes.most_pending, np.int32))
         self._arguments = (
             self._clock, (np.arange(height, dtype=np.int32) // cell_height) << 16,
             np.arange(width, dtype=np.int32) // cell_width, channels,
             stages, self._hubs, routes.routes, plan.axes, routes.reach, routes.looks, plan.weights, plan.bias,
-            plan.threshold, plan.v_init, plan.per_bias, self._v, moved, self._due, pending, self._taken,
+            plan.threshold, plan.v_init, plan.per_bias, self._v, moved, low, self._due, pending, self._taken,
             self._synops, self._fired, self._evidence, self._ring, self._unit,
         )  # fmt: skip
-        self._hidden = (stages, self._hubs, self._v, plan.v_init, plan.threshold, moved)
+        self._hidden = (stages, self._hubs, self._v, plan.v_init, plan.threshold, plan.bias, moved, low)
 
     def _refuse(self, events: np.ndarray, bad: int) -> None:
         t, x, y, _ = events[bad].tolist()

@@ -21,8 +21,9 @@ from .rows import pointer, smallest_gap
 PENDING, CELL, CHANNEL, NEURON = 4, 1, 2, 3
 # What is handed on as `arrays`.
 (
-    AXES, REACHED, WEIGHTS, THRESHOLD, V, MOVED, DUE, WAITING, TAKEN, SYNOPS, FIRED, EVIDENCE, RING, BIAS, PER_BIAS, V_INIT,
-) = range(16)  # fmt: skip
+    AXES, REACHED, WEIGHTS, THRESHOLD, V, MOVED, DUE, WAITING, TAKEN, SYNOPS, FIRED, EVIDENCE, RING, BIAS, PER_BIAS, V_INIT, LOW,
+) = range(17)  # fmt: skip
+AHEAD = 2  # timesteps for which an addition foresees what bias will do; more: fewer looks, but more false alarms
 LONG = 1 << 30  # timesteps: an end of time for `due`
 
 CLOCK_DTYPE = np.dtype(
@@ -43,7 +44,7 @@ CLOCK_DTYPE = np.dtype(
 @kernel
 def push_events(
     events, classes, clock, row_of, column_of, channels, stages, hubs, routes, axes, reach, looks, weights, bias,
-    threshold, v_init, per_bias, v, moved, due, pending, taken, synops, fired, evidence, ring, unit,
+    threshold, v_init, per_bias, v, moved, low, due, pending, taken, synops, fired, evidence, ring, unit,
 ):  # fmt: skip
     """Work off every event; classes[i], where there is room, is the class then. Returns the last class, or -1.
 
@@ -58,7 +59,7 @@ def push_events(
     arrays = (
         pointer(axes), pointer(reach), pointer(weights), pointer(threshold),
         pointer(v), pointer(moved), pointer(due), pointer(pending), pointer(taken), pointer(synops), pointer(fired),
-        pointer(evidence), pointer(ring), pointer(bias), pointer(per_bias), pointer(v_init),
+        pointer(evidence), pointer(ring), pointer(bias), pointer(per_bias), pointer(v_init), pointer(low),
     )  # fmt: skip
     if timed and events.shape[0] > 0 and now["tick"] < 0:
         now["origin_us"], now["tick"] = events[0]["t"], 0
@@ -92,7 +93,7 @@ def _work_off(top, now, stages, hubs, routes, arrays):
             hubs[target]["left"] -= 1
             if hubs[target]["left"] < 0:
                 rebase(target, now, stages[target], hubs, arrays)
-            top = _add(routes[r], cell >> 16, cell & 0xFFFF, channel, top, repeats, arrays)
+            top = _add(routes[r], cell >> 16, cell & 0xFFFF, channel, top, repeats, now["tick"] >> TICK_BITS, arrays)
         if top > first + 1 or repeats:
             _reverse(first, top, pending)
             if repeats:
@@ -106,7 +107,7 @@ def _work_off(top, now, stages, hubs, routes, arrays):
 
 
 @kernel(forceinline=True)
-def _add(route, row, column, channel, top, repeats, arrays):
+def _add(route, row, column, channel, top, repeats, step, arrays):
     """One spike along one route: add, compare, and put the targets that are at or above threshold on top, ascending.
 
     They are reset at once, except where a spike `repeats`: there the last word on them is _fire_once's.
@@ -123,29 +124,31 @@ def _add(route, row, column, channel, top, repeats, arrays):
     a0, a1, b0, b1 = axes[along_y], axes[along_y + LAST], axes[along_x], axes[along_x + LAST]
     synops[route["edge"]] += (a1 - a0) * (b1 - b0) * out
     turn, target = route["first_turn"], route["target"]
+    soon = step + AHEAD if route["whole"] != 0 else 0
     to_zero = 2 if repeats else route["to_zero"]
     if lanes == 16:
-        return _scatter(16, out, from_row, q, k, first_channel, a0, a1, b0, b1, turn, target, to_zero, top, arrays)
+        return _scatter(16, out, from_row, q, k, first_channel, a0, a1, b0, b1, turn, soon, target, to_zero, top, arrays)
     if lanes == 32:
-        return _scatter(32, out, from_row, q, k, first_channel, a0, a1, b0, b1, turn, target, to_zero, top, arrays)
+        return _scatter(32, out, from_row, q, k, first_channel, a0, a1, b0, b1, turn, soon, target, to_zero, top, arrays)
     if lanes == 64:
-        return _scatter(64, out, from_row, q, k, first_channel, a0, a1, b0, b1, turn, target, to_zero, top, arrays)
-    return _scatter(lanes, out, from_row, q, k, first_channel, a0, a1, b0, b1, turn, target, to_zero, top, arrays)
+        return _scatter(64, out, from_row, q, k, first_channel, a0, a1, b0, b1, turn, soon, target, to_zero, top, arrays)
+    return _scatter(lanes, out, from_row, q, k, first_channel, a0, a1, b0, b1, turn, soon, target, to_zero, top, arrays)
 
 
 @kernel(forceinline=True)
-def _scatter(lanes, out, from_row, q, k, first_channel, a0, a1, b0, b1, turn, target, to_zero, top, arrays):
+def _scatter(lanes, out, from_row, q, k, first_channel, a0, a1, b0, b1, turn, soon, target, to_zero, top, arrays):
     """The loop over what one spike reaches; inlined once for each usual number of lanes."""
-    reach, weights, v, moved, due = arrays[REACHED], arrays[WEIGHTS], arrays[V], arrays[MOVED], arrays[DUE]
+    reach, weights, v, low, due = arrays[REACHED], arrays[WEIGHTS], arrays[V], arrays[LOW], arrays[DUE]
     for a in range(REACH * a0, REACH * a1, REACH):
         at_row, tap_row = q + reach[a], from_row + reach[a + 1]
         for b in range(REACH * b0, REACH * b1, REACH):
             at, tap = at_row + reach[b], tap_row + reach[b + 1]
-            if turn >= 0:
-                due[turn + reach[a + 3] + reach[b + 3]] = 0
-            if add_and_compare(v, at, weights, tap, moved, k, lanes):
-                cell = reach[a + 2] | reach[b + 2]
-                top = _put(at, k, out, first_channel, cell, target, to_zero, top, arrays)
+            if add_and_compare(v, at, weights, tap, low, k, lanes):
+                if turn >= 0:
+                    due[turn + reach[a + 3] + reach[b + 3]] = 0
+                top = _put(at, k, out, first_channel, reach[a + 2] | reach[b + 2], target, to_zero, top, arrays)
+            elif turn >= 0:
+                due[turn + reach[a + 3] + reach[b + 3]] = soon
     return top
 
 
@@ -153,8 +156,11 @@ def _scatter(lanes, out, from_row, q, k, first_channel, a0, a1, b0, b1, turn, ta
 def _put(at, k, out, first_channel, cell, target, to_zero, top, arrays):
     """The neurons at v[at :] that are at or above threshold spike: reset them, and let their spikes wait."""
     threshold, v, moved, pending = arrays[THRESHOLD], arrays[V], arrays[MOVED], arrays[WAITING]
-    for c in range(out):
-        if v[at + c] >= moved[k + c]:
+    for start in range(0, out, 16):
+        bits = reached_bits(v, at + start, moved, k + start, min(out - start, 16))
+        while bits:
+            c = start + lowest_bit(bits)
+            bits &= bits - 1
             if to_zero == 0:
                 v[at + c] -= threshold[k + c]
             elif to_zero == 1:
@@ -203,6 +209,7 @@ def _fire_once(first, top, stages, arrays):
 def _pass_time(t_us, now, stages, hubs, routes, looks, arrays):
     """Begin every tick up to t_us, and in each look at the pixels whose turn it is."""
     due, length = arrays[DUE], looks.shape[0] // LOOK
+    threshold, bias, moved, low = arrays[THRESHOLD], arrays[BIAS], arrays[MOVED], arrays[LOW]
     tick, timestep = now["tick"], now["timestep_us"]
     reached = (t_us - now["origin_us"]) * TICKS // timestep
     while tick < reached:
@@ -210,7 +217,7 @@ def _pass_time(t_us, now, stages, hubs, routes, looks, arrays):
         now["tick"] = tick
         if tick % TICKS == 0:
             if now["state_ticks"] > 0 and tick % now["state_ticks"] == 0:
-                start_hidden(tick, stages, hubs, arrays[V], arrays[V_INIT], arrays[THRESHOLD], arrays[MOVED])
+                start_hidden(tick, stages, hubs, arrays[V], arrays[V_INIT], threshold, bias, moved, low)
                 for i in range(length):
                     due[i] = 0
             if now["slots"] > 0:
@@ -219,39 +226,63 @@ def _pass_time(t_us, now, stages, hubs, routes, looks, arrays):
             if stages[s]["biased"] and stages[s]["kind"] != READOUT:
                 if (tick - hubs[s]["origin"]) >> TICK_BITS >= stages[s]["longest"]:
                     rebase(s, now, stages[s], hubs, arrays)
-                move_thresholds(tick - hubs[s]["origin"], stages[s], arrays)
+                move_thresholds(tick - hubs[s]["origin"], stages[s], threshold, bias, moved, low)
         turn = tick & (TICKS - 1)
-        for i in range((turn * length + TICKS - 1) // TICKS, ((turn + 1) * length + TICKS - 1) // TICKS):
-            if due[i] <= tick >> TICK_BITS:
+        first, last = (turn * length + TICKS - 1) // TICKS, ((turn + 1) * length + TICKS - 1) // TICKS
+        for start in range(first, last, 16):
+            bits = due_bits(due, start, min(last - start, 16), tick >> TICK_BITS)
+            while bits:
+                i = start + lowest_bit(bits)
+                bits &= bits - 1
                 _look(i, tick, now, stages, hubs, routes, looks, arrays)
     now["next_us"] = now["origin_us"] + ((tick + 1) * timestep + TICKS - 1) // TICKS
 
 
-@kernel
+@kernel(forceinline=True)
 def _look(i, tick, now, stages, hubs, routes, looks, arrays):
     """Neurons of pixel i that their bias has brought to the threshold spike; then say when to look again."""
-    v, moved, due, pending, per_bias = arrays[V], arrays[MOVED], arrays[DUE], arrays[WAITING], arrays[PER_BIAS]
+    at, s = looks[LOOK * i], looks[LOOK * i + 1]
+    k, lanes = stages[s]["first_constant"], stages[s]["lanes"]
+    gap = smallest_gap(arrays[V], at, arrays[MOVED], arrays[PER_BIAS], k, lanes)
+    if gap > 0:  # no neuron is at its threshold
+        arrays[DUE][i] = _next_look(gap, tick)
+    else:
+        _fire_pixel(i, tick, now, stages, hubs, routes, looks, arrays)
+
+
+@kernel(forceinline=True)
+def _next_look(gap, tick):
+    """The timestep in which `gap` timesteps of bias have flowed: perhaps one too early, which costs a look, never late.
+
+    The factor makes up for the rounding of float32.
+    """
+    steps = min(max(gap * np.float32(1 - 1e-6) + np.float32(0.999), np.float32(1)), np.float32(LONG))
+    return min((tick >> TICK_BITS) + np.int64(steps), LONG)
+
+
+@kernel
+def _fire_pixel(i, tick, now, stages, hubs, routes, looks, arrays):
     at, s, cell = looks[LOOK * i], looks[LOOK * i + 1], looks[LOOK * i + 2]
     stage, k = stages[s], stages[s]["first_constant"]
     top = _put(at, k, stage["channels"], 0, cell, s, 1 if stage["reset"] == ZERO else 0, 0, arrays)
-    # In float32, with factors that make up for its rounding: perhaps one timestep too early, never one too late.
-    gap = smallest_gap(v, at, moved, per_bias, k, stage["lanes"]) * np.float32(1 - 1e-6) + np.float32(0.999)
-    due[i] = min((tick >> TICK_BITS) + np.int64(min(max(gap, np.float32(1)), np.float32(LONG))), LONG)
+    gap = smallest_gap(arrays[V], at, arrays[MOVED], arrays[PER_BIAS], k, stage["lanes"])
+    arrays[DUE][i] = _next_look(gap, tick)
     if top > 0:
-        _reverse(0, top, pending)
+        _reverse(0, top, arrays[WAITING])
         _work_off(top, now, stages, hubs, routes, arrays)
 
 
-@kernel
-def move_thresholds(ticks, stage, arrays):
-    """moved = threshold - B, for the channels of a stage (those of its first pixel serve all)."""
-    threshold, moved, bias, first = arrays[THRESHOLD], arrays[MOVED], arrays[BIAS], stage["first_constant"]
+@kernel(forceinline=True)
+def move_thresholds(ticks, stage, threshold, bias, moved, low):
+    """moved = threshold - B, and low = what stays below it for AHEAD timesteps; a pixel's channels serve for all."""
+    first = stage["first_constant"]
     for i in range(first, first + stage["lanes"]):
         moved[i] = threshold[i] - ((np.int64(bias[i]) * ticks) >> TICK_BITS)
+        low[i] = moved[i] - AHEAD * max(bias[i], bias[i] * 0)
 
 
 @kernel
-def start_hidden(tick, stages, hubs, v, v_init, threshold, moved):
+def start_hidden(tick, stages, hubs, v, v_init, threshold, bias, moved, low):
     """Every neuron at v_init. `tick`: a multiple of TICKS."""
     for s in range(1, stages.shape[0]):
         stage, size = stages[s], stages[s]["size"]
@@ -261,8 +292,7 @@ def start_hidden(tick, stages, hubs, v, v_init, threshold, moved):
             for j in range(size):
                 v[stage["first_neuron"] + cell * size + j] = v_init[stage["first_constant"] + j]
         hubs[s]["origin"], hubs[s]["left"] = tick, hubs[s]["room"]
-        for i in range(stage["first_constant"], stage["first_constant"] + size):
-            moved[i] = threshold[i]
+        move_thresholds(0, stage, threshold, bias, moved, low)
 
 
 @kernel
@@ -286,7 +316,7 @@ def rebase(s, now, stage, hubs, arrays):
             clamped += bounded != potential
             v[n] = bounded - ((b * begun) >> TICK_BITS)
     hubs[s]["origin"] = tick - begun
-    move_thresholds(begun, stage, arrays)
+    move_thresholds(begun, stage, arrays[THRESHOLD], bias, arrays[MOVED], arrays[LOW])
     now["clamped"] += clamped
     if clamped > 0:  # what was clamped may reach its threshold earlier than foreseen
         for i in range(hubs[s]["first_turn"], hubs[s]["first_turn"] + hubs[s]["turns"]):
@@ -367,7 +397,7 @@ def winner(now, stages, v, bias, evidence, synops, unit):
     return best if highest > lowest else -1
 
 
-# --- the innermost loop -----------------------------------------------------------------------------------------------
+# --- the innermost loops ----------------------------------------------------------------------------------------------
 
 if simd.ON and not config.BOUNDSCHECK:
 
@@ -381,6 +411,18 @@ if simd.ON and not config.BOUNDSCHECK:
             reached |= simd.mask_at_least(after, simd.load(threshold, k + c, 16))
         return reached != 0
 
+    @kernel(forceinline=True)
+    def reached_bits(v, q, threshold, k, n):
+        """Bit c is set where v[q + c] >= threshold[k + c], for c < n <= 16."""
+        return simd.mask_at_least(simd.load(v, q, 16), simd.load(threshold, k, 16)) & ((1 << n) - 1)
+
+    @kernel(forceinline=True)
+    def due_bits(due, first, n, step):
+        """Bit i is set where due[first + i] <= step, for i < n <= 16."""
+        return ~simd.mask_at_least(simd.load(due, first, 16), simd.filled(simd.load(due, first, 16), np.int32(step + 1))) & ((1 << n) - 1)
+
+    lowest_bit = simd.trailing_zeros
+
 else:
 
     @kernel(forceinline=True)
@@ -391,3 +433,29 @@ else:
             v[q + c] += weights[row + c]
             reached |= v[q + c] >= threshold[k + c]
         return reached
+
+    @kernel
+    def reached_bits(v, q, threshold, k, n):
+        """Bit c is set where v[q + c] >= threshold[k + c], for c < n <= 16."""
+        bits = 0
+        for c in range(n):
+            if v[q + c] >= threshold[k + c]:
+                bits |= 1 << c
+        return bits
+
+    @kernel
+    def due_bits(due, first, n, step):
+        """Bit i is set where due[first + i] <= step, for i < n <= 16."""
+        bits = 0
+        for i in range(n):
+            if due[first + i] <= step:
+                bits |= 1 << i
+        return bits
+
+    @kernel
+    def lowest_bit(bits):
+        """Index of the lowest bit that is set, for bits != 0."""
+        c = 0
+        while bits & (1 << c) == 0:
+            c += 1
+        return c

@@ -10,7 +10,7 @@ import numpy as np
 
 from .plan import AXIS, LAST, READOUT, Plan, aligned
 
-TICK_BITS = 6
+TICK_BITS = 4
 TICKS = 1 << TICK_BITS  # of a timestep: biases flow, and neurons that they drive are looked at, in so many portions
 REACH = 4  # whole numbers of one place reached: steps in v, in the weights, in cells (row << 16 | column), in `due`
 LOOK = 3  # whole numbers of one pixel that takes turns: where it lies in v, its stage, its cell
@@ -30,6 +30,7 @@ ROUTE_DTYPE = np.dtype(
         ("grouped", "i8"),  # 1: which channels it feeds depends on that of the spike
         ("rows", "i8"),  # axes[rows + AXIS * y]: what cell row y of the source reaches
         ("columns", "i8"),
+        ("whole", "i8"),  # 1: a spike reaches all channels of a pixel
         ("first_turn", "i8"),  # where the target's pixels begin in `due`; -1: its pixels take no turns
         ("to_zero", "i8"),  # 1: the target is reset to zero, 0: by subtraction
     ]
@@ -74,6 +75,7 @@ def make_routes(plan: Plan) -> Routes:
             route[name] = edge[name]
         route["out"], route["grouped"] = edge["out_per_group"], edge["groups"] > 1
         route["rows"], route["columns"] = AXIS * edge["rows"], AXIS * edge["columns"]
+        route["whole"] = edge["groups"] == 1 and edge["out_per_group"] == target["channels"]
         route["first_turn"] = first_turn[edge["target"]]
         route["to_zero"] = target["reset"] == 1
     reach = _reach(plan)
