@@ -218,8 +218,8 @@ def test_ratios_are_to_the_best_of_each_kind():
     ratios = command._ratios(times)["engine int8"]
     assert ratios["dense"] == {"best": "onnxruntime", "ratio": 10.0, "by_the_cpu_clock": 20.0}
     assert ratios["convolutions only"]["ratio"] == 5.0
-    assert ratios["library as it comes"] == {"best": "norse", "ratio": 90.0}
-    assert ratios["library"] == {"best": "norse compiled", "ratio": 40.0}
+    assert (ratios["library as it comes"]["best"], ratios["library as it comes"]["ratio"]) == ("norse", 90.0)
+    assert (ratios["library"]["best"], ratios["library"]["ratio"]) == ("norse compiled", 40.0)
 
 
 def test_the_picture_is_drawn_from_the_figures(tmp_path):
