@@ -14,7 +14,7 @@ SMALL = Path(__file__).with_name("test_small.py")
     ("switch", "numbers"),
     [
         ({"DVS_RUN_SIMD": "0"}, "int16"),
-        ({"NUMBA_DISABLE_JIT": "1"}, "int8 int16 float32"),
+        ({"NUMBA_DISABLE_JIT": "1"}, "int8 float32"),
         ({"NUMBA_BOUNDSCHECK": "1"}, "int16"),
     ],
     ids=["no vectors", "no compiler", "bounds checked"],

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from dvs_run.pipeline import BinnedSlice, CurrentSlice, NetworkError
 from dvs_run.pipeline.engine import Engine, advance
-from dvs_run.pipeline.network import Linear, MaxPool2d, Network, Readout
+from dvs_run.pipeline.network import Flatten, Linear, MaxPool2d, Network, Readout, SumPool2d, Upsample
 
 from .. import naive
 from .graphs import networks
@@ -209,6 +209,26 @@ def test_layers_that_the_engine_cannot_run_are_refused_by_name():
     )
     with pytest.raises(NetworkError, match="'b' follows 'a' without neurons between them"):
         Engine(Network(twice, (2, 2, 2), ("x", "y"), Readout("membrane")))
+
+
+@pytest.mark.parametrize(
+    "between",
+    [Flatten("odd", ("if",)), Upsample("odd", ("if",), (1, 2)), SumPool2d("odd", ("if",), (2, 1), (2, 1))],
+    ids=["flattened", "stretched", "summed"],
+)
+def test_a_max_pool_that_is_not_right_behind_spikes_is_refused(between):
+    layers = (
+        neurons("if", "input", 2),
+        between,
+        MaxPool2d("gate", ("odd",), (1, 1), (1, 1)),
+        Flatten("flat", ("gate",)),
+    )
+    size = Network.shapes_of((2, 4, 4), layers)["flat"][0]
+    network = Network(
+        (*layers, Linear("fc", ("flat",), np.ones((2, size), np.float32))), (2, 4, 4), ("a", "b"), Readout("membrane")
+    )
+    with pytest.raises(NetworkError, match="max pool 'gate' is not right behind neurons or the input"):
+        Engine(network)
 
 
 def test_unknown_numbers_are_refused():
