@@ -1,14 +1,14 @@
 """All of one step in one call from Python: input, network, evidence, scores."""
 
 import numpy as np
-from numba import carray, config
+from numba import config
 
 from ..kernel_cache import kernel
 from .ends import draw, load_input, read_potentials, read_spikes, score, slide
 from .kernels import run_step
 from .plan import EDGE_DTYPE, READOUT, STAGE_DTYPE
 from .pools import POOL_DTYPE
-from .simd import as_pointer
+from .simd import array_at
 
 SETTINGS_DTYPE = np.dtype(
     [
@@ -121,12 +121,6 @@ def advance_packed(n, step, t_stop_us, has_drive, scores, packed, weights, total
         array_at(packed, 40, np.int32),  # cells
         array_at(packed, 41, np.int32),  # counts
     )  # fmt: skip
-
-
-@kernel(forceinline=True)
-def array_at(packed, i, dtype):
-    """The array number i of `packed`."""
-    return carray(as_pointer(packed[2 * i]), (packed[2 * i + 1],), dtype)
 
 
 PACKED = not (config.DISABLE_JIT or config.BOUNDSCHECK)  # else arrays are handed over as such, with their bounds

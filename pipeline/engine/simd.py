@@ -12,6 +12,7 @@ from llvmlite import ir
 from numba import config, types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
+from numba.np.arrayobj import populate_array
 
 ON = os.environ.get("DVS_RUN_SIMD", "1") != "0" and not config.DISABLE_JIT
 
@@ -74,13 +75,22 @@ def address(typingctx, array):
 
 
 @intrinsic
-def as_pointer(typingctx, number):
-    """An address that was kept as a number."""
+def array_at(typingctx, packed, i, dtype):
+    """The array number i of those that advance.pack packed. It owns nothing: the arrays must stay alive elsewhere."""
+    result = types.Array(dtype.dtype, 1, "C", aligned=not isinstance(dtype.dtype, types.Record))
 
     def codegen(context, builder, signature, args):
-        return builder.inttoptr(args[0], context.get_value_type(types.voidptr))
+        numbers = context.make_array(signature.args[0])(context, builder, args[0]).data
+        place = builder.shl(args[1], ir.Constant(args[1].type, 1))
+        address = builder.load(builder.gep(numbers, [place]))
+        length = builder.load(builder.gep(numbers, [builder.add(place, ir.Constant(place.type, 1))]))
+        array = context.make_array(result)(context, builder)
+        size = context.get_constant(types.intp, context.get_abi_sizeof(context.get_data_type(result.dtype)))
+        data = builder.inttoptr(address, context.get_data_type(result.dtype).as_pointer())
+        populate_array(array, data=data, shape=[length], strides=[size], itemsize=size, meminfo=None)
+        return array._getvalue()
 
-    return types.voidptr(types.int64), codegen
+    return result(packed, types.int64, dtype), codegen
 
 
 @intrinsic(prefer_literal=True)
