@@ -713,7 +713,7 @@ def undo_png_filters(lines, step):
 
 
 class DepthFirst:
-    """What AsyncEngine computes, by recursion over dense arrays of whole numbers; every neuron is looked at in its turn.
+    """What AsyncEngine computes, by recursion over dense arrays of whole numbers; every neuron has its turn.
 
     Weights, thresholds and biases are rounded to the engine's `units` by Clocked, whose routes serve here too.
     """

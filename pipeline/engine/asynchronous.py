@@ -116,9 +116,7 @@ class AsyncEngine:
     def spikes_per_layer(self) -> dict[str, int]:
         """Spikes since the reset, of the input ("input": events) and of each layer of neurons."""
         kinds = self._plan.stages["kind"]
-        return {
-            name: int(n) for name, n, kind in zip(self._names, self._fired, kinds, strict=True) if kind != READOUT
-        }
+        return {name: int(n) for name, n, kind in zip(self._names, self._fired, kinds, strict=True) if kind != READOUT}
 
     def state(self) -> dict[str, np.ndarray]:
         """Potentials of each layer of neurons at the last event: float64 (channel, height, width), network's units."""
@@ -219,7 +217,9 @@ def _check(network: Network) -> None:
             f"the input has {network.input_shape[0]} channels, events have 2 polarities; {INSTEAD}, which takes images"
         )
     if network.readout.kind not in ("membrane", "count"):
-        raise NetworkError(f"the readout {network.readout.kind!r} draws in every timestep; {INSTEAD}, or read 'membrane'")
+        raise NetworkError(
+            f"the readout {network.readout.kind!r} draws in every timestep; {INSTEAD}, or read 'membrane'"
+        )
     for layer in network.layers:
         what = ""
         if isinstance(layer, Delay):

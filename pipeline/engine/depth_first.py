@@ -17,11 +17,12 @@ from .plan import AXIS, LAST, NEVER, READOUT, ZERO
 from .routes import LOOK, REACH, TICK_BITS, TICKS
 from .rows import pointer, smallest_gap
 
-# A spike that waits is PENDING whole numbers: its stage, its cell (row << 16 | column), its channel, where it lies in v.
+# A spike that waits is PENDING whole numbers: its stage, its cell (row << 16 | column), its channel, its place in v.
 PENDING, CELL, CHANNEL, NEURON = 4, 1, 2, 3
 # What is handed on as `arrays`.
 (
-    AXES, REACHED, WEIGHTS, THRESHOLD, V, MOVED, DUE, WAITING, TAKEN, SYNOPS, FIRED, EVIDENCE, RING, BIAS, PER_BIAS, V_INIT, LOW,
+    AXES, REACHED, WEIGHTS, THRESHOLD, V, MOVED, DUE, WAITING, TAKEN, SYNOPS, FIRED, EVIDENCE, RING, BIAS, PER_BIAS,
+    V_INIT, LOW,
 ) = range(17)  # fmt: skip
 AHEAD = 2  # timesteps for which an addition foresees what bias will do; more: fewer looks, but more false alarms
 LONG = 1 << 30  # timesteps: an end of time for `due`
@@ -127,11 +128,17 @@ def _add(route, row, column, channel, top, repeats, step, arrays):
     soon = step + AHEAD if route["whole"] != 0 else 0
     to_zero = 2 if repeats else route["to_zero"]
     if lanes == 16:
-        return _scatter(16, out, from_row, q, k, first_channel, a0, a1, b0, b1, turn, soon, target, to_zero, top, arrays)
+        return _scatter(
+            16, out, from_row, q, k, first_channel, a0, a1, b0, b1, turn, soon, target, to_zero, top, arrays
+        )
     if lanes == 32:
-        return _scatter(32, out, from_row, q, k, first_channel, a0, a1, b0, b1, turn, soon, target, to_zero, top, arrays)
+        return _scatter(
+            32, out, from_row, q, k, first_channel, a0, a1, b0, b1, turn, soon, target, to_zero, top, arrays
+        )
     if lanes == 64:
-        return _scatter(64, out, from_row, q, k, first_channel, a0, a1, b0, b1, turn, soon, target, to_zero, top, arrays)
+        return _scatter(
+            64, out, from_row, q, k, first_channel, a0, a1, b0, b1, turn, soon, target, to_zero, top, arrays
+        )
     return _scatter(lanes, out, from_row, q, k, first_channel, a0, a1, b0, b1, turn, soon, target, to_zero, top, arrays)
 
 
@@ -419,7 +426,9 @@ if simd.ON and not config.BOUNDSCHECK:
     @kernel(forceinline=True)
     def due_bits(due, first, n, step):
         """Bit i is set where due[first + i] <= step, for i < n <= 16."""
-        return ~simd.mask_at_least(simd.load(due, first, 16), simd.filled(simd.load(due, first, 16), np.int32(step + 1))) & ((1 << n) - 1)
+        return ~simd.mask_at_least(
+            simd.load(due, first, 16), simd.filled(simd.load(due, first, 16), np.int32(step + 1))
+        ) & ((1 << n) - 1)
 
     lowest_bit = simd.trailing_zeros
 

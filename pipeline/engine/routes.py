@@ -84,7 +84,10 @@ def make_routes(plan: Plan) -> Routes:
         hub["repeats"] = _repeats(plan, order[hub["first_route"] : hub["last_route"]])
         hub["room"] = _room(plan, s)
         if first_turn[s] >= 0:
-            hub["first_turn"], hub["turns"] = first_turn[s], stages[s]["height"] * stages[s]["width"] * stages[s]["pixels"]
+            hub["first_turn"], hub["turns"] = (
+                first_turn[s],
+                stages[s]["height"] * stages[s]["width"] * stages[s]["pixels"],
+            )
     return Routes(routes, hubs, reach, looks, _most_pending(plan, hubs, routes))
 
 
