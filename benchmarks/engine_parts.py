@@ -12,7 +12,7 @@ import ctypes
 import inspect
 import platform
 from collections import namedtuple
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from llvmlite import ir
@@ -42,8 +42,7 @@ _give_away = ctypes.CDLL(None).sched_yield
 _give_away.argtypes, _give_away.restype = [], ctypes.c_int
 
 
-@dataclass(frozen=True)
-class Stages:
+class Stages(NamedTuple):
     """What the loops below take for stages `first` to `last` of an engine."""
 
     part: Part
@@ -139,6 +138,20 @@ def hand_back_and_forth(times, flags, mine, theirs, begins):
         if not begins:
             publish(flags, mine, i)
     return given
+
+
+@njit(nogil=True)
+def meet(flags, mine, theirs):
+    """Until the other thread is here too, and both run."""
+    publish(flags, mine, 1)
+    wait(flags, theirs, 1)
+
+
+@njit(nogil=True)
+def rest(flags, which):
+    """Keep a core from others while doing as little as possible, until flags[which] is set."""
+    while seen(flags, which) == 0:
+        relax()
 
 
 @njit(nogil=True)
