@@ -138,6 +138,7 @@ def _print(report: "ConversionReport", network: Network, extra: dict[str, Any], 
         f"{report.macs:,} MACs in the CNN",
         highlight=False,
     )
+    say(f"weights in the engine are rounded by up to {_rounding(network)}", highlight=False)
     for note in report.notes:
         say(f"note: {note}", highlight=False, markup=False)
     accuracy = extra.get("accuracy")
@@ -150,3 +151,15 @@ def _print(report: "ConversionReport", network: Network, extra: dict[str, Any], 
 
 def _number(value: float | None, form: str) -> str:
     return "" if value is None else format(value, form)
+
+
+def _rounding(network: Network) -> str:
+    """Per number format the largest rounding error of a weight, relative to the largest of its layer, and where."""
+    from ...pipeline.engine.plan import FORMATS, make_plan
+
+    found = []
+    for numbers in FORMATS:
+        rounding = make_plan(network, numbers).rounding
+        worst = max(rounding, key=rounding.__getitem__)
+        found.append(f"{rounding[worst]:.2g} of a layer's largest as {numbers} ({worst})")
+    return ", ".join(found)
