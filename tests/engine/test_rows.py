@@ -47,10 +47,9 @@ def callable_with_arrays(module):
         add_total(pointer(v), 32, pointer(total), 16, length)
 
     @kernel
-    def finds(v, threshold, size, limit, fired, found):
-        result = find_at_least(pointer(v), 16, pointer(threshold), 32, size, limit, pointer(fired), 3)
-        list_bits(pointer(fired), 3, size // 16, pointer(found))
-        return result
+    def finds(v, threshold, size, limit, fired, spikes):
+        n, beyond = find_at_least(pointer(v), 16, pointer(threshold), 32, size, limit, pointer(fired), 3)
+        return n, beyond, list_bits(pointer(fired), 3, size // 16, pointer(spikes), 2)
 
     @kernel
     def resets(v, moved, threshold, bias, size, lanes, to_zero, tally):
@@ -122,11 +121,14 @@ def test_neurons_at_their_threshold_are_found_as_the_twin_finds_them(loops, form
         v[20] = 5
         v[16 + size - 1] = -form.limit - 1000 if far else -form.limit
         v[16 + size] = form.limit * 1.5  # of another cell
-        fired, found = np.full(40, -1, np.int32), np.full(300, -1, np.int64)
-        n, beyond = loops["finds"](v, threshold, size, np.asarray(form.limit, form.potential)[()], fired, found)
+        fired, spikes = np.full(40, -1, np.int32), np.full((300, 2), -1, np.int32)
+        limit = np.asarray(form.limit, form.potential)[()]
+        n, beyond, last = loops["finds"](v, threshold, size, limit, fired, spikes.reshape(-1))
         wanted = np.flatnonzero(v[16 : 16 + size] >= threshold[32 : 32 + size])
-        assert (n, bool(beyond)) == (len(wanted), far)
-        assert found[:n].tolist() == wanted.tolist()
+        assert (n, bool(beyond), last) == (len(wanted), far, 2 + len(wanted))
+        assert spikes[2:last].tolist() == [[i, 1] for i in wanted]
+        assert (spikes[:2] == -1).all()
+        assert (spikes[last:] == -1).all()
         assert (fired[3 + size // 16 :] == -1).all()
 
 
