@@ -97,7 +97,8 @@ class AsyncEngine:
             array[:] = 0
         self._hubs["left"], self._hubs["origin"] = self._hubs["room"], 0
         start_hidden(0, *self._hidden)
-        self._decided_us = self._decided_synops = 0
+        self._decided_us: int = 0
+        self._decided_synops: int = 0
 
     @property
     def clamped(self) -> int:

@@ -153,6 +153,8 @@ def _scatter(lanes, out, from_row, q, k, first_channel, a0, a1, b0, b1, turn, so
             if add_and_compare(v, at, weights, tap, low, k, lanes):
                 if turn >= 0:
                     due[turn + reach[a + 3] + reach[b + 3]] = 0
+                    if not any_at_least(v, at, arrays[MOVED], k, lanes):
+                        continue  # a false alarm: its bias will bring it there
                 top = _put(at, k, out, first_channel, reach[a + 2] | reach[b + 2], target, to_zero, top, arrays)
             elif turn >= 0:
                 due[turn + reach[a + 3] + reach[b + 3]] = soon
@@ -419,6 +421,14 @@ if simd.ON and not config.BOUNDSCHECK:
         return reached != 0
 
     @kernel(forceinline=True)
+    def any_at_least(v, q, threshold, k, lanes):
+        """Whether any v[q : q + lanes] >= threshold[k : k + lanes]."""
+        reached = np.int64(0)
+        for c in range(0, lanes, 16):
+            reached |= simd.mask_at_least(simd.load(v, q + c, 16), simd.load(threshold, k + c, 16))
+        return reached != 0
+
+    @kernel(forceinline=True)
     def reached_bits(v, q, threshold, k, n):
         """Bit c is set where v[q + c] >= threshold[k + c], for c < n <= 16."""
         return simd.mask_at_least(simd.load(v, q, 16), simd.load(threshold, k, 16)) & ((1 << n) - 1)
@@ -440,6 +450,14 @@ else:
         reached = False
         for c in range(lanes):
             v[q + c] += weights[row + c]
+            reached |= v[q + c] >= threshold[k + c]
+        return reached
+
+    @kernel
+    def any_at_least(v, q, threshold, k, lanes):
+        """Whether any v[q : q + lanes] >= threshold[k : k + lanes]."""
+        reached = False
+        for c in range(lanes):
             reached |= v[q + c] >= threshold[k + c]
         return reached
 
