@@ -748,22 +748,22 @@ class DepthFirst:
             self.v[layer.name] = spread(start, self.twin.shapes[layer.name])
 
     def potential(self, name):
-        return self.v[name] + self.twin.bias[name] * (self.tick - self.started) // 16
+        return self.v[name] + self.twin.bias[name] * (self.tick - self.started) // 64
 
     def push(self, t, x, y, p):
         if self.t0 is None:
             self.t0 = t
-        while (t - self.t0) * 16 // (self.timestep_us or 1 << 62) > self.tick:
+        while (t - self.t0) * 64 // (self.timestep_us or 1 << 62) > self.tick:
             self.tick += 1
             self.begin_tick()
         self.work_off("input", (int(p) if self.network.input_shape[0] == 2 else 0, y, x))
 
     def begin_tick(self):
         window = self.network.state_window_us
-        if window and self.tick % (window // self.timestep_us * 16) == 0:
+        if window and self.tick % (window // self.timestep_us * 64) == 0:
             self.start_hidden()
         for i, (layer, y, x) in enumerate(self.turns):
-            if i * 16 // len(self.turns) == self.tick % 16:
+            if i * 64 // len(self.turns) == self.tick % 64:
                 self.fire([(layer.name, (c, y, x)) for c in range(self.twin.shapes[layer.name][0])])
 
     def work_off(self, source, place):
@@ -771,7 +771,7 @@ class DepthFirst:
         if source == self.last:
             gain = np.zeros(self.twin.shapes[source], int)
             gain[place] = 1
-            self.gained.append((self.tick // 16, gain))
+            self.gained.append((self.tick // 64, gain))
         reached = {}  # neuron: number of the last edge that led to it
         for number, (end, i) in enumerate(self.edges):
             if self.twin.routes[end][i][0] != source:
@@ -782,7 +782,7 @@ class DepthFirst:
                 self.v[end] = self.v[end] + weights
                 reached |= {(end, tuple(target)): number for target in np.argwhere(times).tolist()}
             else:
-                self.gained.append((self.tick // 16, weights))
+                self.gained.append((self.tick // 64, weights))
         by_edge_row_column_channel = lambda neuron: (reached[neuron], *neuron[1][1:], neuron[1][0])  # noqa: E731
         self.fire(sorted(reached, key=by_edge_row_column_channel))
 
@@ -819,12 +819,12 @@ class DepthFirst:
     def evidence(self):
         """What the readout has gathered, in whole numbers: since the reset, or in the timesteps of its window."""
         total = np.zeros(self.twin.shapes[self.last], int)
-        now, first = self.tick // 16, 0
+        now, first = self.tick // 64, 0
         if self.network.readout.window_us:
             first = max(now + 1 - -(-self.network.readout.window_us // self.timestep_us), 0)
         for step, gain in self.gained:
             if step >= first:
                 total = total + gain
         if self.last not in self.v:
-            total = total + self.twin.bias[self.last] * self.tick // 16 - self.twin.bias[self.last] * first
+            total = total + self.twin.bias[self.last] * self.tick // 64 - self.twin.bias[self.last] * first
         return total.reshape(-1)

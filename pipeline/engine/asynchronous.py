@@ -11,11 +11,11 @@ after the other and each to its end (depth first), before the next: in the order
 columns, channels; a neuron that is reached by several edges comes with the last. There is no timestep, so spike counts
 differ from those of Engine: a spike is never too late here, and one that later inhibition would have stopped is sent.
 
-Biases are currents, per timestep of the network. They flow in ticks of 1/16 timestep, counted from the first event:
-    B = floor(bias * ticks / 16), ticks = floor(16 * (t - t0) / timestep_us)
+Biases are currents, per timestep of the network. They flow in ticks of 1/64 timestep, counted from the first event:
+    B = floor(bias * ticks / 64), ticks = floor(64 * (t - t0) / timestep_us)
 is part of the potential. A neuron is looked at when a spike reaches it; and, in layers with a bias above 0, once a
 timestep in turn, since nothing may reach it: of the n pixels of these layers (layer by layer, row by row) pixel i at
-the start of each tick with tick mod 16 == 16 * i // n, the channels of a pixel together. Turns come before the events
+the start of each tick with tick mod 64 == 64 * i // n, the channels of a pixel together. Turns come before the events
 of the same moment. Nothing of this depends on how the stream is cut into packets.
 
 depth_first.py does all that in whole numbers (see plan.py), routes.py lays out what it needs.
@@ -59,6 +59,8 @@ class AsyncEngine:
         self.units = dict(zip(self._names[1:], plan.units[1:], strict=True))
         self.rounding = plan.rounding
         self._allocate()
+        self._decided_us: int = 0  # until when, and with how many SynOps, the last decision was made
+        self._decided_synops: int = 0
         self.reset()
 
     def push(self, events: np.ndarray, classes: np.ndarray = NONE) -> int:
@@ -97,8 +99,7 @@ class AsyncEngine:
             array[:] = 0
         self._hubs["left"], self._hubs["origin"] = self._hubs["room"], 0
         start_hidden(0, *self._hidden)
-        self._decided_us: int = 0
-        self._decided_synops: int = 0
+        self._decided_us, self._decided_synops = 0, 0
 
     @property
     def clamped(self) -> int:

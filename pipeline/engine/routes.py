@@ -10,7 +10,7 @@ import numpy as np
 
 from .plan import AXIS, LAST, READOUT, Plan, aligned
 
-TICK_BITS = 4
+TICK_BITS = 6
 TICKS = 1 << TICK_BITS  # of a timestep: biases flow, and neurons that they drive are looked at, in so many portions
 REACH = 4  # whole numbers of one place reached: steps in v, in the weights, in cells (row << 16 | column), in `due`
 LOOK = 3  # whole numbers of one pixel that takes turns: where it lies in v, its stage, its cell
