@@ -45,12 +45,13 @@ class Format:
     limit: int  # potentials stay within about +-limit, see kernels.rebase
     input_limit: int  # the most that can arrive at a neuron in one step
     unreachable: float  # a threshold that no potential reaches
+    counts: int  # events of one cell in one step that there must be room for, at the price of coarser weights
 
 
 FORMATS = {
-    "int8": Format(np.int8, np.int16, np.int32, 127, 1 << 20, 1 << 30, 1 << 29, 2.0**31 - 1),
-    "int16": Format(np.int16, np.int32, np.int32, 32_767, 1 << 20, 1 << 30, 1 << 29, 2.0**31 - 1),
-    "float32": Format(np.float32, np.float32, np.float32, 4_096, 1 << 13, 1 << 22, 1 << 22, 2.0**40),
+    "int8": Format(np.int8, np.int16, np.int32, 127, 1 << 20, 1 << 30, 1 << 29, 2.0**31 - 1, 256),
+    "int16": Format(np.int16, np.int32, np.int32, 32_767, 1 << 20, 1 << 30, 1 << 29, 2.0**31 - 1, 256),
+    "float32": Format(np.float32, np.float32, np.float32, 4_096, 1 << 13, 1 << 22, 1 << 23, 2.0**40, 64),
 }
 INPUT, PLAIN, KEPT, READOUT, POOL = range(5)  # kinds of stages
 SUBTRACT, ZERO, NONE = range(3)  # what a spike does to the potential
@@ -284,7 +285,7 @@ class _Layout:
         unit = largest / form.weight_max
         if threshold is not None:
             unit = np.maximum(unit, threshold / form.threshold_max)
-        unit = np.maximum(unit, (widest + of_input) / form.input_limit * (1 + 1e-9))
+        unit = np.maximum(unit, (widest + form.counts * of_input) / form.input_limit * (1 + 1e-9))
         unit = np.where(unit > 0, unit, 1.0)
         if of_input.any():
             with np.errstate(divide="ignore"):
