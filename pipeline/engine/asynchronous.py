@@ -1,6 +1,6 @@
 """Run a Network event by event: a decision may follow any single one. For the lowest latency; Engine is for throughput.
 
-    engine = AsyncEngine(Network.load("recordings/networks/gesture.npz"))
+    engine = AsyncEngine(Network.load("recordings/networks/nmnist.npz"))
     for packet in camera:
         if engine.push(packet.events) >= 0:
             print(engine.decision().label)
@@ -240,7 +240,11 @@ def _check(network: Network) -> None:
             elif layer.reset == "none":
                 what = "is never reset, so it would spike at everything that arrives"
         if what:
+            other = (
+                "IF neurons with one spike, reset by subtraction or to zero"
+                if isinstance(layer, IF | LIF)
+                else ("an average pool" if isinstance(layer, MaxPool2d) else "no delays")
+            )
             raise NetworkError(
-                f"layer {layer.name!r} {what}, which has no meaning here event by event; {INSTEAD}, or train it as an "
-                "IF with one spike, reset by subtraction or to zero"
+                f"layer {layer.name!r} {what}, which has no meaning event by event; {INSTEAD}, or a network with {other}"
             )
