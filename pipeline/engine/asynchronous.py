@@ -246,5 +246,5 @@ def _check(network: Network) -> None:
                 else ("an average pool" if isinstance(layer, MaxPool2d) else "no delays")
             )
             raise NetworkError(
-                f"layer {layer.name!r} {what}, which has no meaning event by event; {INSTEAD}, or a network with {other}"
+                f"layer {layer.name!r} {what}, which means nothing event by event; {INSTEAD}, or a network with {other}"
             )
