@@ -183,7 +183,9 @@ class Clocked:
             v = np.trunc(v.astype(float) * spread(layer.decay.astype(float) ** self.bias_scale, shape)).astype(np.int64)
         v = v + arrived
         if layer.v_min is not None:
-            v = np.maximum(v, spread(np.maximum(self.whole(layer, layer.v_min), -(self.limit // 2)), shape))
+            floor = np.maximum(self.whole(layer, layer.v_min), -(self.limit // 2))
+            start = np.minimum(self.whole(layer, layer.v_init), self.threshold(layer) - 1)
+            v = np.maximum(v, spread(np.minimum(floor, np.maximum(start, -(self.limit // 2))), shape))
         beyond = self.beyond_limit(layer, v)
         spikes = np.where(v >= threshold, np.minimum(v // threshold, layer.max_spikes), 0)
         if layer.signed:

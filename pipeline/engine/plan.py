@@ -263,6 +263,7 @@ class _Layout:
         start = np.clip(np.rint(layer.v_init.astype(np.float64) / unit), -(form.limit // 2), whole - 1)
         if layer.v_min is not None:
             low = np.maximum(np.rint(layer.v_min.astype(np.float64) / unit), -(form.limit // 2))
+            low = np.minimum(low, start)  # however coarse the unit, a floor alone makes nobody fire
         decay = layer.decay.astype(np.float64) ** self.bias_scale if isinstance(layer, LIF) else np.ones(channels)
         return unit, [bias, whole, start, low, decay]
 

@@ -222,7 +222,7 @@ def test_a_forward_that_is_not_a_function_of_its_input_is_caught():
         ({"v_init": 1.0}, "v_init is 1.0, want a share"),
         ({"input_scale": 0.0}, "input_scale is 0.0, want above 0"),
         ({"check_timesteps": 0}, "check_timesteps is 0"),
-        ({"delays_us": (0, 1000)}, "2 delays do not divide the CNN's 3 input channels"),
+        ({"delays_us": (0, 1000)}, "2 delays cannot divide the CNN's 3 input channels"),
         ({"readout": Readout("count"), "max_error": 1e-6}, "off the CNN after 128 timesteps"),
     ],
 )

@@ -111,7 +111,7 @@ def test_engines_in_two_threads_do_what_each_does_alone():
 
 def narrow(monkeypatch, numbers):
     """A format in which potentials meet their limit soon."""
-    small = replace(plan.FORMATS[numbers], weight_max=100, threshold_max=200, limit=2000, input_limit=900)
+    small = replace(plan.FORMATS[numbers], weight_max=100, threshold_max=200, limit=2000, input_limit=900, counts=1)
     monkeypatch.setitem(plan.FORMATS, numbers, small)
 
 
