@@ -2,7 +2,7 @@
 
 Counts, times and ranges are those of the collection's own README. Digests are the first 12 hexadecimal digits of the
 SHA-256 of the columns t (<i8), x, y (<u2) and p (one byte): a change of one event cannot hide. The three AEDAT 4 files
-of one recording were written by three writers and agree; the others were checked against tests/naive.py.
+of one recording were written by three writers and agree; the others were checked against tests/naive.
 The files are not part of the repository: see SHARED.
 """
 

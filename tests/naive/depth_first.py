@@ -1,0 +1,126 @@
+"""One event at a time, each spike to its end before the next, by recursion. The fast one: AsyncEngine."""
+
+import numpy as np
+
+from dvs_run.pipeline.network import Neurons
+
+from .clocked import Clocked
+from .layers import along, spread
+
+
+class DepthFirst:
+    """What AsyncEngine computes, by recursion over dense arrays of whole numbers; every neuron has its turn.
+
+    Weights, thresholds and biases are rounded to the engine's `units` by Clocked, whose routes serve here too.
+    """
+
+    def __init__(self, network, units, timestep_us=None):
+        self.timestep_us = timestep_us or network.timestep_us
+        scale = self.timestep_us / network.timestep_us if network.timestep_us and timestep_us else 1.0
+        self.network, self.twin = network, Clocked(network, units, scale)
+        self.layers = [layer for layer in network.layers if isinstance(layer, Neurons)]
+        self.last = network.layers[-1].name
+        self.edges = [(end, i) for end in self.twin.ends for i in range(len(self.twin.routes[end]))]
+        self.impulses = {}
+        self.reset()
+
+    def reset(self):
+        shapes = self.twin.shapes
+        self.spikes = dict.fromkeys(["input", *(layer.name for layer in self.layers)], 0)
+        self.synops, self.tick, self.t0 = {}, 0, None
+        self.gained = []  # (timestep, output values) of all that was gathered
+        self.start_hidden()
+        self.turns = [
+            (layer, y, x)
+            for layer in self.layers
+            if (self.twin.bias[layer.name] > 0).any()
+            for y, x in np.ndindex(*shapes[layer.name][1:])
+        ]
+
+    def start_hidden(self):
+        self.v, self.started = {}, self.tick
+        for layer in self.layers:
+            start = np.minimum(self.twin.whole(layer, layer.v_init), self.twin.threshold(layer) - 1)
+            self.v[layer.name] = spread(start, self.twin.shapes[layer.name])
+
+    def potential(self, name):
+        return self.v[name] + self.twin.bias[name] * (self.tick - self.started) // 64
+
+    def push(self, t, x, y, p):
+        if self.t0 is None:
+            self.t0 = t
+        while (t - self.t0) * 64 // (self.timestep_us or 1 << 62) > self.tick:
+            self.tick += 1
+            self.begin_tick()
+        self.work_off("input", (int(p) if self.network.input_shape[0] == 2 else 0, y, x))
+
+    def begin_tick(self):
+        window = self.network.state_window_us
+        if window and self.tick % (window // self.timestep_us * 64) == 0:
+            self.start_hidden()
+        for i, (layer, y, x) in enumerate(self.turns):
+            if i * 64 // len(self.turns) == self.tick % 64:
+                self.fire([(layer.name, (c, y, x)) for c in range(self.twin.shapes[layer.name][0])])
+
+    def work_off(self, source, place):
+        self.spikes[source] += 1
+        if source == self.last:
+            gain = np.zeros(self.twin.shapes[source], int)
+            gain[place] = 1
+            self.gained.append((self.tick // 64, gain))
+        reached = {}  # neuron: number of the last edge that led to it
+        for number, (end, i) in enumerate(self.edges):
+            if self.twin.routes[end][i][0] != source:
+                continue
+            weights, times, name = self.impulse(end, i, source, place)
+            self.synops[name] = self.synops.get(name, 0) + int(times.sum())
+            if end in self.v:
+                self.v[end] = self.v[end] + weights
+                reached |= {(end, tuple(target)): number for target in np.argwhere(times).tolist()}
+            else:
+                self.gained.append((self.tick // 64, weights))
+        by_edge_row_column_channel = lambda neuron: (reached[neuron], *neuron[1][1:], neuron[1][0])  # noqa: E731
+        self.fire(sorted(reached, key=by_edge_row_column_channel))
+
+    def impulse(self, end, i, source, place):
+        """(weights that a spike adds to each neuron of `end` along a route, how many it adds, name of their layer)."""
+        key = (end, i, source, place)
+        if key not in self.impulses:
+            spike = np.zeros(self.twin.shapes[source], np.int64)
+            spike[place] = 1
+            route = self.twin.routes[end][i][1]
+            weight, name = self.twin.whole_weights(end, route)
+            if name is None:
+                times = along(spike, route, self.twin.shapes)
+                weights = times * weight[:, None, None]
+            else:
+                weights = along(spike, route, self.twin.shapes, weight)
+                times = along(spike, route, self.twin.shapes, np.ones_like(weight))
+            self.impulses[key] = weights, times, name or end
+        return self.impulses[key]
+
+    def fire(self, neurons):
+        """Those at or above threshold are reset, then their spikes worked off, each to its end."""
+        firing = []
+        for name, place in neurons:
+            layer = self.twin.by_name[name]
+            threshold = int(self.twin.threshold(layer)[place[0]])
+            potential = int(self.potential(name)[place])
+            if potential >= threshold:
+                self.v[name][place] -= threshold if layer.reset == "subtract" else potential
+                firing.append((name, place))
+        for name, place in firing:
+            self.work_off(name, place)
+
+    def evidence(self):
+        """What the readout has gathered, in whole numbers: since the reset, or in the timesteps of its window."""
+        total = np.zeros(self.twin.shapes[self.last], int)
+        now, first = self.tick // 64, 0
+        if self.network.readout.window_us:
+            first = max(now + 1 - -(-self.network.readout.window_us // self.timestep_us), 0)
+        for step, gain in self.gained:
+            if step >= first:
+                total = total + gain
+        if self.last not in self.v:
+            total = total + self.twin.bias[self.last] * self.tick // 64 - self.twin.bias[self.last] * first
+        return total.reshape(-1)
