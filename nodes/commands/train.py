@@ -38,7 +38,7 @@ def _trainer(document: Mapping[str, Any], resume: bool) -> Callable[[Mapping[str
     if isinstance(data, Mapping) and data.get("kind") == "images":
         from ...pipeline.train.images import train_images
 
-        return train_images
+        return lambda settings: train_images(settings, resume=resume)
     from ...pipeline.train.loop import train_events
 
     return lambda settings: train_events(settings, resume)
