@@ -1,13 +1,22 @@
-"""A tiny network, two short recordings and a config that runs them; made once."""
+"""A tiny network, two short recordings and a config that runs them, made once; and what runs of it need."""
+
+import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from dvs_run.nodes import catalogue
+from dvs_run.nodes.launcher import main
 from dvs_run.pipeline.events import EVENT_DTYPE
 from dvs_run.pipeline.network import IF, Conv2d, Linear, Network, Readout, SumPool2d
 
+from .runs import decisions
+
 SIDE = 16
 WINDOW_US = 5_000
+MISBEHAVING = ("Echo", "Faulty", "Liar", "Damaged", "Merge")
 
 
 @pytest.fixture(scope="session")
@@ -57,3 +66,44 @@ def plain_config(sample_folder, tmp_path):
             "out": {"kind": "file", "input": "classifier", "path": str(tmp_path / "out.jsonl")},
         }
     }
+
+
+@pytest.fixture
+def misbehaving(monkeypatch):
+    """The kinds of misbehaving.py, in the catalogue of this process."""
+    for kind in MISBEHAVING:
+        monkeypatch.setitem(catalogue.KINDS, kind.lower(), f"tests.nodes.misbehaving:{kind}")
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Makes a config file of values, and tells its path."""
+
+    def write(values, name="run.yaml"):
+        path = tmp_path / name
+        path.write_text(json.dumps(values))  # JSON is YAML
+        return str(path)
+
+    return write
+
+
+@pytest.fixture
+def plugins(tmp_path):
+    """An installed package with the misbehaving kinds, for runs in other processes."""
+    info = tmp_path / "site" / "misbehaving-1.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: misbehaving\nVersion: 1\n")
+    lines = [f"{kind.lower()} = misbehaving:{kind}" for kind in MISBEHAVING]
+    (info / "entry_points.txt").write_text("[dvs_run.nodes]\n" + "\n".join(lines) + "\n")
+    source = Path(__file__).with_name("misbehaving.py")
+    (tmp_path / "site" / "misbehaving.py").write_text(source.read_text())
+    return {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
+
+
+@pytest.fixture
+def expected(plain_config, write):
+    """What every run of the plain config must decide."""
+    assert main([write(plain_config), "--set", "placement=inline", "--quiet"]) == 0
+    lines = decisions(plain_config)
+    assert lines.count(b"\n") == 80
+    return lines
