@@ -1,0 +1,88 @@
+"""NumPy arrays of events: columns and records of many conventions, and arrays that are no events."""
+
+import numpy as np
+import pytest
+
+from dvs_run.pipeline.errors import RecordingError
+from dvs_run.pipeline.events import EVENT_DTYPE, SensorSize
+from dvs_run.pipeline.formats import open_recording
+
+from .files import SMALL, npz_bytes, read_all
+
+COLUMNS = {"t": np.arange(5) * 10, "x": np.arange(5), "y": np.ones(5, int), "p": np.array([0, 1, 1, 0, 1])}
+EXPECTED = [(0, 0, 1, False), (10, 1, 1, True), (20, 2, 1, True), (30, 3, 1, False), (40, 4, 1, True)]
+
+
+@pytest.mark.parametrize(
+    ("arrays", "options"),
+    [
+        (COLUMNS, {}),
+        ({**COLUMNS, "p": 2 * COLUMNS["p"] - 1}, {}),
+        ({**COLUMNS, "t": COLUMNS["t"] / 1e6}, {"time_unit": "s"}),
+        ({**COLUMNS, "t": COLUMNS["t"] / 1e3, "time_unit": np.array("ms")}, {}),
+        ({**COLUMNS, "t": COLUMNS["t"] * 1000}, {"time_unit": "ns"}),
+        ({"ts": COLUMNS["t"], "xs": COLUMNS["x"], "ys": COLUMNS["y"], "polarity": COLUMNS["p"].astype(bool)}, {}),
+        (
+            {
+                "events": np.array(
+                    [row[::-1] for row in EXPECTED], [("p", "?"), ("y", "<i8"), ("x", "<i2"), ("ts", "<u4")]
+                )
+            },
+            {},
+        ),
+        (
+            {"events": np.stack([COLUMNS[name] for name in "xypt"], 1).astype(float)},
+            {"layout": "xypt", "time_unit": "us"},
+        ),
+    ],
+)
+def test_columns_and_structured_arrays_of_many_conventions_are_read(tmp_path, arrays, options):
+    path = tmp_path / "made.npz"
+    path.write_bytes(npz_bytes(**arrays))
+    assert read_all(path, **options)[0].tolist() == EXPECTED
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({**COLUMNS, "t": COLUMNS["t"] / 1e6}, "times with a fraction and says no unit; say it with `time_unit`"),
+        ({**COLUMNS, "t": COLUMNS["t"][:3]}, "columns of different lengths"),
+        ({"frames": np.zeros((3, 4))}, "has no array `events` and no column 't'; it holds frames"),
+        ({"events": np.zeros((5, 4))}, "say their order with `layout`"),
+        ({"events": np.zeros((5, 3, 4))}, "want one event a row"),
+        ({"events": np.zeros(5, [("t", "<i8"), ("x", "<i2")])}, "there is none for y, p"),
+        ({**COLUMNS, "x": np.array(list("abcde"))}, "a column 'x' of dtype <U1, want numbers"),
+        ({**COLUMNS, "sensor": np.array([1 << 20, 4])}, "sensor width is 1048576, want 1 to 65535"),
+        ({**COLUMNS, "time_unit": np.array("fortnight")}, "time unit 'fortnight', want one of s, ms, us"),
+    ],
+)
+def test_arrays_that_are_no_events_are_refused(tmp_path, arrays, message):
+    path = tmp_path / "made.npz"
+    path.write_bytes(npz_bytes(**arrays))
+    with pytest.raises(RecordingError, match=message):
+        open_recording(path)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("p", 2), ("x", -1), ("x", 70_000), ("x", 2.5), ("t", float("nan")), ("t", 1e300)]
+)
+def test_an_impossible_value_in_an_array_is_a_fault_after_the_good_rows(tmp_path, column, value):
+    path = tmp_path / "made.npz"
+    columns = {
+        name: values.astype(float) if isinstance(value, float) else values.copy() for name, values in COLUMNS.items()
+    }
+    columns[column][3] = value
+    path.write_bytes(npz_bytes(**columns))
+    recording = open_recording(path, time_unit="us", sensor=SMALL, on_error="stop")
+    assert [event for packet in recording for event in packet.events.tolist()] == EXPECTED[:3]
+    assert recording.fault is not None
+
+
+def test_the_sensor_is_the_smallest_known_one_where_the_file_says_none_and_the_callers_wins(tmp_path):
+    path = tmp_path / "made.npz"
+    for x, y, sensor in ((33, 33, (34, 34)), (34, 0, (128, 128)), (200, 179, (240, 180)), (1000, 999, (1280, 1000))):
+        events = np.array([(0, x, y, True)], EVENT_DTYPE)
+        path.write_bytes(npz_bytes(events=events))
+        expected = SensorSize(*sensor) if sensor != (1280, 1000) else SensorSize(1001, 1000)
+        assert open_recording(path).sensor == expected
+        assert open_recording(path, sensor=SensorSize(2000, 2000)).sensor == SensorSize(2000, 2000)
