@@ -1,66 +1,112 @@
-"""Asynchronous mode: events per second, and how long a single event is worked on inside the kernel.
+"""Asynchronous mode: events per second, how long a single event is worked on, and what calls and silences cost.
 
     python -m benchmarks.engine.asynchronous --out benchmarks/results/asynchronous.json
 
 Throughput is of packets of PACKET events, the call from Python included: the thread's own time, for each packet the
-least of several runs, because one core of a busy machine is measured. Service times are of single events, by a clock
-around the kernel in compiled code; the least of several runs for each event, then percentiles over the events.
-Calibrated networks with biases, events of moving blobs; spikes are checked by tests, not here.
+least of several runs, because one core of a busy machine is measured. Service times are of single events, by the
+monotonic clock on both sides of the kernel in compiled code (the reading of the clock included); the least of several
+runs for each event, then percentiles over the events. The entry is the same for a packet without an event.
+Calibrated networks with biases, and the same ones without, events of moving blobs; spikes are checked by
+tests/engine and benchmarks/engine/asynchronous_exact.py, not here.
 """
 
 import argparse
+import ctypes
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numba import njit, types
-from numba.extending import intrinsic
+import torch
+from numba import njit
 
 from dvs_run.pipeline.engine import AsyncEngine
 from dvs_run.pipeline.engine.depth_first import push_events
 from dvs_run.pipeline.events import EVENT_DTYPE
+from dvs_run.pipeline.network import Network
 
-from . import workloads
+from . import timing, workloads
+from .origin import origin, write
 from .workloads import Slices
 
 SIZES, RATE, DENSITY, PACKET = (128, 64, 32), 200_000, 0.01, 500
+SILENCE_US = 100_000
+CALLS = 2_000
 
 
-def measure(seed: int = 0, sizes: tuple[int, ...] = SIZES, rounds: int = 9, numbers: str = "int8") -> dict[str, Any]:
-    """Figures for each input size; ns per event, µs of service."""
-    found: dict[str, Any] = {"rate": RATE, "density": DENSITY, "numbers": numbers, "rounds": rounds}
-    for size in sizes:
-        network, slices = workloads.make(f"gesture{size}", RATE, DENSITY, numbers, seed)
-        engine, events = AsyncEngine(network, numbers), events_of(slices, size, seed)
-        engine.warm_up()
-        per_event = _throughput(engine, events, rounds)
-        synops = sum(engine.synops_per_layer.values()) / len(events)
-        found[f"gesture{size}"] = {
-            "events": len(events),
-            "ns_per_event": round(per_event),
-            "events_per_second": round(1e9 / per_event),
-            "synops_per_event": round(synops),
-            "ns_per_synop": round(per_event / synops, 4),
-            "spikes_per_event": {n: round(k / len(events), 3) for n, k in engine.spikes_per_layer.items()},
-            "service_us": _service(engine, events, rounds),
-        }
-    return found
+def measure(network: Network, slices: Slices, seed: int, rounds: int, numbers: str) -> dict[str, Any]:
+    """Figures of one network, with its biases and without."""
+    events = events_of(slices, network.input_shape, seed)
+    engine = AsyncEngine(network, numbers)
+    silent = AsyncEngine(workloads.without_biases(network), numbers)
+    return {
+        "events": len(events),
+        **_figures(engine, events, rounds),
+        "from_python_us": _calls(engine, events),
+        "event_after_a_silence": _after_silence(engine, events, rounds),
+        "without_biases": _figures(silent, events, rounds),
+    }
 
 
-def events_of(slices: Slices, size: int, seed: int) -> np.ndarray:
-    """The events of binned slices, at random times within them."""
+def events_of(slices: Slices, shape: tuple[int, int, int], seed: int) -> np.ndarray:
+    """The events of binned slices one by one, in an order and at times drawn within their slice."""
     random = np.random.default_rng([seed, 13])
     parts = []
     for piece in slices:
-        cells = np.repeat(piece.cells, piece.counts)  # type: ignore[union-attr]
-        random.shuffle(cells)
+        cells = random.permutation(np.repeat(piece.cells, piece.counts))  # type: ignore[union-attr]
         part = np.zeros(len(cells), EVENT_DTYPE)
         part["t"] = np.sort(random.integers(piece.t_start_us, piece.t_stop_us, len(cells)))
-        part["p"], part["y"], part["x"] = cells // (size * size), cells // size % size, cells % size
+        part["p"], rest = np.divmod(cells, shape[1] * shape[2])
+        part["y"], part["x"] = np.divmod(rest, shape[2])
         parts.append(part)
     return np.concatenate(parts)
+
+
+def service_us(engine: AsyncEngine, events: np.ndarray, rounds: int, size: int = 1) -> np.ndarray:
+    """µs within the kernel of each event (size 1), or of as many packets without one (size 0), the class included.
+
+    The least of so many rounds for each.
+    """
+    stamp, least = np.zeros(2, np.int64), np.full(len(events), np.iinfo(np.int64).max)
+    nanos, one = np.zeros(len(events), np.int64), np.zeros(1, np.int32)
+    engine.reset()
+    serve(events[:1], size, one, stamp.ctypes.data, stamp, nanos, engine._arguments)  # compiles
+    for _ in range(rounds):
+        engine.reset()
+        serve(events, size, one, stamp.ctypes.data, stamp, nanos, engine._arguments)
+        least = np.minimum(least, nanos)
+    return least / 1e3
+
+
+def pushed_us(engine: AsyncEngine, events: np.ndarray, size: int = 1) -> np.ndarray:
+    """µs of each `push` of one event (or of none) from Python, the class after it included."""
+    engine.reset()
+    took, one = np.empty(len(events)), np.zeros(1, np.int32)
+    for i in range(len(events)):
+        packet = events[i : i + size]
+        began = time.perf_counter()
+        engine.push(packet, one)
+        took[i] = time.perf_counter() - began
+    return took * 1e6
+
+
+def _figures(engine: AsyncEngine, events: np.ndarray, rounds: int) -> dict[str, Any]:
+    engine.warm_up()
+    per_event = _throughput(engine, events, rounds)
+    synops = sum(engine.synops_per_layer.values()) / len(events)
+    spikes = {name: round(n / len(events), 3) for name, n in engine.spikes_per_layer.items()}
+    service, entry = service_us(engine, events, rounds), service_us(engine, events[:CALLS], rounds, size=0)
+    return {
+        "ns_per_event": round(per_event),
+        "events_per_second": round(1e9 / per_event),
+        "synops_per_event": round(synops),
+        "ns_per_synop": round(per_event / synops, 4),
+        "spikes_per_event": spikes,
+        "service_us": {f"p{p:g}": round(float(np.percentile(service, p)), 2) for p in (50, 95, 99, 100)},
+        "entry_us": round(float(np.median(entry)), 2),
+    }
 
 
 def _throughput(engine: AsyncEngine, events: np.ndarray, rounds: int) -> float:
@@ -76,43 +122,42 @@ def _throughput(engine: AsyncEngine, events: np.ndarray, rounds: int) -> float:
     return float(least.sum() / len(events))
 
 
-def _service(engine: AsyncEngine, events: np.ndarray, rounds: int) -> dict[str, float]:
-    least = np.full(len(events), np.iinfo(np.int64).max)
+def _calls(engine: AsyncEngine, events: np.ndarray) -> dict[str, float]:
+    """Medians of a `push` from Python, of nothing and of one event."""
+    return {
+        "push_of_nothing": round(float(np.median(pushed_us(engine, events[:CALLS], size=0))), 2),
+        "push_of_one_event": round(float(np.median(pushed_us(engine, events[:CALLS]))), 2),
+    }
+
+
+def _after_silence(engine: AsyncEngine, events: np.ndarray, rounds: int) -> dict[str, float]:
+    """The first event after a while without any, after the events of the benchmark: its ms, and spikes that came."""
+    late, least = events[-1:].copy(), np.inf
+    late["t"] += SILENCE_US
     for _ in range(rounds):
         engine.reset()
-        took = np.zeros(len(events), np.int64)
-        began, cycles = time.perf_counter_ns(), _each(events[:0], took, *engine._arguments)
-        cycles = _each(events, took, *engine._arguments)
-        per_cycle = (time.perf_counter_ns() - began) / cycles
-        least = np.minimum(least, took)
-    micros = least * per_cycle / 1e3
-    return {f"p{p:g}": round(float(np.percentile(micros, p)), 2) for p in (50, 95, 99, 100)}
+        engine.push(events)
+        before = sum(engine.spikes_per_layer.values())
+        began = time.thread_time_ns()
+        engine.push(late)
+        least = min(least, (time.thread_time_ns() - began) / 1e6)
+    spikes = sum(engine.spikes_per_layer.values()) - before
+    return {"silence_s": SILENCE_US / 1e6, "ms": round(least, 3), "spikes": spikes}
 
 
-@intrinsic
-def _cycles(typingctx):  # type: ignore[no-untyped-def]
-    """The processor's counter of (nominal) cycles."""
-
-    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        from llvmlite import ir
-
-        return builder.call(
-            builder.module.declare_intrinsic("llvm.readcyclecounter", (), ir.FunctionType(ir.IntType(64), [])), []
-        )
-
-    return types.int64(), codegen
+_now = ctypes.CDLL(None).clock_gettime
+_now.argtypes, _now.restype = [ctypes.c_int, ctypes.c_void_p], ctypes.c_int
 
 
 @njit(nogil=True)
-def _each(events, took, *arguments):  # type: ignore[no-untyped-def]
-    """took[i] = cycles of event i. Returns cycles of all."""
-    nothing = np.zeros(0, np.int32)
-    first = _cycles()
-    for i in range(events.shape[0]):
-        began = _cycles()
-        push_events(events[i : i + 1], nothing, *arguments)
-        took[i] = _cycles() - began
-    return _cycles() - first
+def serve(events, size, one, address, stamp, nanos, arguments):  # type: ignore[no-untyped-def]
+    """nanos[i] = time of event i by the monotonic clock, which writes seconds and nanoseconds to `stamp`."""
+    for i in range(len(events)):
+        _now(1, address)
+        began = stamp[0] * 1_000_000_000 + stamp[1]
+        push_events(events[i : i + size], one, *arguments)
+        _now(1, address)
+        nanos[i] = stamp[0] * 1_000_000_000 + stamp[1] - began
 
 
 def main() -> None:
@@ -121,11 +166,20 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES))
-    arguments = parser.parse_args()
-    text = json.dumps(measure(arguments.seed, tuple(arguments.sizes), arguments.rounds), indent=1)
-    print(text)
-    if arguments.out:
-        arguments.out.write_text(text + "\n")
+    parser.add_argument("--numbers", default="int8", choices=("int8", "int16", "float32"))
+    parser.add_argument("--cpu", type=int, default=max(os.sched_getaffinity(0)), help="the core to run on")
+    options = parser.parse_args()
+    timing.pin(options.cpu)
+    torch.set_num_threads(1)
+    record = origin(options.cpu, options.seed, "benchmarks.engine.asynchronous")
+    record |= {"rate": RATE, "density": DENSITY, "numbers": options.numbers, "rounds": options.rounds}
+    before = timing.Busy.now()
+    for size in options.sizes:
+        network, slices = workloads.make(f"gesture{size}", RATE, DENSITY, options.numbers, options.seed)
+        record[f"gesture{size}"] = measure(network, slices, options.seed, options.rounds, options.numbers)
+        record["share_of_the_core_that_others_took"] = round(before.until(timing.Busy.now())[0], 3)
+        print(json.dumps({size: record[f"gesture{size}"]}, indent=1), flush=True)
+        write(record, options.out)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from dvs_run.pipeline.stream import CurrentSlice
 from . import ceilings, libraries, ours, processes, quiet, tables, timing, twin, workloads
 from .dense import EagerStep, Kind, TorchStep
 from .onnx_step import OnnxStep
-from .origin import origin
+from .origin import origin, write
 from .plot import draw
 from .workloads import Slices
 
@@ -64,15 +64,17 @@ def main() -> None:
         _show(json.loads(arguments.draw_from.read_text()), arguments)
         return
     record = origin(arguments.cpu, arguments.seed)
+    record["method"] = timing.__doc__
+    record["rules_of_the_libraries"] = {name: rule for name, rule in libraries.RULES.items() if rule}
     record["ceilings"] = {"unit": "10^9 per second", **ceilings.measure(3 if arguments.quick else 7)}
     print(json.dumps(record["ceilings"]), flush=True)
     record["missing"], record["configurations"] = {}, []
     for configuration in _selected(arguments):
         record["configurations"].append(_run(configuration, arguments, record["missing"]))
-        _write(record, arguments.out)
+        write(record, arguments.out)
     if not arguments.quick and not arguments.only:
         record["alone"] = _alone(arguments)
-        _write(record, arguments.out)
+        write(record, arguments.out)
     for name, reason in record["missing"].items():
         print(f"missing: {name}: {reason}")
     _show(record, arguments)
@@ -256,12 +258,6 @@ def _rounded(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return float(f"{float(np.max(value)):.4g}")
     return float(f"{float(value):.4g}")
-
-
-def _write(record: dict[str, Any], out: Path | None) -> None:
-    if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps(record, indent=1) + "\n")
 
 
 def _arguments() -> argparse.Namespace:

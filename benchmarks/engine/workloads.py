@@ -8,7 +8,7 @@ over the steps that are timed; density 1.0 means that every neuron and every inp
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -91,6 +91,12 @@ def make(
         timestep_us=STEP_US,
     )
     return network, slices
+
+
+def without_biases(network: Network) -> Network:
+    """The same network, in which nothing fires but for what comes in."""
+    plain = (replace(layer, bias=None) if isinstance(layer, Conv2d | Linear) else layer for layer in network.layers)
+    return replace(network, layers=tuple(plain))
 
 
 def recorded(network_path: Path, recording_path: Path, steps: int = 240) -> tuple[Network, Slices]:
