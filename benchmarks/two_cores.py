@@ -8,19 +8,16 @@ the other core and rests. A burst counts if neither thread lost more than 5 % to
 in loops without the GIL, so what Python costs is not part of it. "Pipelined" really is: two threads, each with its own
 engine that runs its own stages, spikes handed over through a ring of SLOTS steps. Splitting by channels is not run but
 bounded: each layer with all and with half of its output channels, on the spikes that really arrive there, plus two
-measured hand-overs. docs/two-cores.md tells what came out. One file, though long: it is read once, from top to end.
+measured hand-overs. How a burst is timed is in bursts.py, the loops are in engine_parts.py; docs/two-cores.md tells
+what came out.
 """
 
 import argparse
 import dataclasses
-import importlib.metadata
 import json
 import os
-import sys
-import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +27,9 @@ from dvs_run.pipeline.engine import Engine
 from dvs_run.pipeline.network import Conv2d, Linear, Network
 
 from . import engine_parts as parts
-from .engine import ours, timing, workloads
-from .engine.command import _machine
+from .bursts import Burst, Measured, both, measure, together
+from .engine import ours, workloads
+from .engine.origin import origin, write
 
 WORKLOADS = ((200_000, 0.01), (1_000_000, 0.10))
 LAYERS = {1: "conv1", 2: "conv2", 3: "conv3", 4: "fc1"}  # by stage; what follows, fc2, is the readout
@@ -42,41 +40,30 @@ ROUND_TRIPS = 4_000
 REGISTER_LOOPS, MEMORY_BYTES = 1_000_000, 64 << 20
 
 
-@dataclass(frozen=True)
-class Burst:
-    """One measurement: what each thread does, and how many steps that are together."""
-
-    jobs: Sequence[Callable[[], object]]  # the first on the first core; a sole one on core `core`
-    units: float
-    prepare: Callable[[], object] = lambda: None  # not timed
-    core: int = 0
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--rounds", type=int, default=60)
+    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--numbers", default="int8", choices=ours.NUMBERS)
     parser.add_argument("--cores", type=int, nargs=2, default=sorted(os.sched_getaffinity(0))[:2])
     options = parser.parse_args()
-    record: dict[str, Any] = {
-        "command": "python -m benchmarks.two_cores " + " ".join(sys.argv[1:]),
-        "date": time.strftime("%Y-%m-%d"),
-        "machine": _machine(options.cores[0]) | {"ran_on_core": options.cores},
-        "versions": {package: importlib.metadata.version(package) for package in ("numpy", "numba", "llvmlite")},
-        "numbers": options.numbers,
-        "slots": SLOTS,
-        "spins": parts.SPINS,
-    }
-    record["controls"] = measure(controls(), options)
+    record: dict[str, Any] = origin(options.cores, options.seed, "benchmarks.two_cores")
+    record |= {"numbers": options.numbers, "rounds": options.rounds, "slots": SLOTS, "spins": parts.SPINS}
+    controlled = measure(controls(), options.cores, options.rounds)
+    hand_over_us = {which: us["hand-over"] for which, us in controlled.micros().items()}
+    verdict = verdict_of(controlled) | {"hand_over_us": {which: round(us, 3) for which, us in hand_over_us.items()}}
+    record["controls"] = {"verdict": verdict, **controlled.as_json()}
     record["workloads"] = []
     for rate, density in WORKLOADS:
-        network, slices = workloads.make("gesture128", rate, density, steps=STEPS)
+        network, slices = workloads.make("gesture128", rate, density, seed=options.seed, steps=STEPS)
         exact = check(network, slices, options)
-        found = measure(bursts(network, slices, options), options)
-        record["workloads"].append({"rate": rate, "density": density, "exact": exact, **found})
-        if options.out:
-            options.out.write_text(json.dumps(record, indent=1) + "\n")
+        found = measure(bursts(network, slices, options), options.cores, options.rounds)
+        verdict = verdict_of(found, hand_over_us)
+        record["workloads"].append(
+            {"rate": rate, "density": density, "exact": exact, "verdict": verdict, **found.as_json()}
+        )
+        write(record, options.out)
     for entry in (record["controls"], *record["workloads"]):
         print(json.dumps({"rate": entry.get("rate"), **entry["verdict"]}, indent=1))
 
@@ -103,12 +90,6 @@ def controls() -> dict[str, Burst]:
         **both("memory", memory, 1),
         "hand-over": Burst(hand_over, 2 * ROUND_TRIPS, clear),
     }
-
-
-def both(name: str, jobs: Sequence[Callable[[], object]], units: float, **more: Any) -> dict[str, Burst]:
-    """Each job alone on its core, and both at once."""
-    alone = {f"{name}, alone on core {i}": Burst([job], units, core=i, **more) for i, job in enumerate(jobs)}
-    return {**alone, f"{name}, both": Burst(jobs, 2 * units, **more)}
 
 
 def bursts(network: Network, slices: workloads.Slices, options: argparse.Namespace) -> dict[str, Burst]:
@@ -244,72 +225,16 @@ def check(network: Network, slices: workloads.Slices, options: argparse.Namespac
     return {"spikes": dict(zip(LAYERS.values(), whole.spikes[1:].tolist(), strict=False)), "slices": len(slices)}
 
 
-# --- how it is measured -----------------------------------------------------------------------------------------------
+# --- what follows from it ---------------------------------------------------------------------------------------------
 
 
-def together(jobs: Sequence[Callable[[], object]], cores: Sequence[int]) -> tuple[float, float]:
-    """Run each job in a thread on its core; a sole one beside a thread that rests on the other core.
+def verdict_of(found: Measured, hand_over_us: dict[str, float] | None = None) -> dict[str, Any]:
+    """How many times faster two cores are than one: by the medians of clean measurements, and by the fastest ones.
 
-    Returns seconds from the first start to the last end, and the share that others took, of the core where it was more.
+    hand_over_us: of one flag, by each of the two; None: nothing was split, this is where it is measured.
     """
-    flags, spans, shares = np.zeros(64, np.int64), [], []
-
-    def work(i: int) -> None:
-        os.sched_setaffinity(0, {cores[i]})  # of this thread
-        parts.meet(flags, 8 * i, 8 - 8 * i)
-        began, own = time.perf_counter(), time.thread_time()
-        if i < len(jobs):
-            jobs[i]()
-        else:
-            parts.rest(flags, 32)
-        ended = time.perf_counter()
-        shares.append(1 - (time.thread_time() - own) / (ended - began))
-        if i < len(jobs):
-            spans.append((began, ended))
-        if len(spans) == len(jobs):
-            flags[32] = 1
-
-    threads = [threading.Thread(target=work, args=(i,)) for i in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return max(b for _, b in spans) - min(a for a, _ in spans), max(shares)
-
-
-def measure(found: dict[str, Burst], options: argparse.Namespace) -> dict[str, Any]:
-    """µs per unit of each burst over the rounds, what others took meanwhile, and what follows from it."""
-    names = list(found)
-    micros: dict[str, list[float]] = {name: [] for name in names}
-    shares: dict[str, list[float]] = {name: [] for name in names}
-    load = []
-    for number in range(-1, options.rounds):  # the first round compiles and does not count
-        before, first = timing.Busy.now(), number % len(names)
-        for name in names[first:] + names[:first]:
-            wall, foreign = run(found[name], options.cores)
-            if number >= 0:
-                micros[name].append(wall * 1e6 / found[name].units)
-                shares[name].append(foreign)
-        if number >= 0:
-            load.append(round(before.until(timing.Busy.now())[0] / 2, 3))
-    times = {name: timing.summary(np.array(micros[name]), np.array(shares[name])).as_json() for name in names}
-    verdict = verdict_of({name: np.array(values) for name, values in micros.items()}, shares)
-    return {"verdict": verdict, "foreign_share_of_both_cores": load, "times": times}
-
-
-def run(burst: Burst, cores: Sequence[int]) -> tuple[float, float]:
-    """Seconds, and the share of them that others took."""
-    burst.prepare()
-    return together(burst.jobs, cores[::-1] if burst.core else cores)
-
-
-def verdict_of(micros: dict[str, np.ndarray], shares: dict[str, list[float]]) -> dict[str, Any]:
-    """How many times faster two cores are than one: by the medians of clean measurements, and by the fastest ones."""
-    middle = {name: timing.summary(values, np.array(shares[name])).median for name, values in micros.items()}
-    clean = {name: values[np.array(shares[name]) <= timing.FOREIGN] for name, values in micros.items()}
-    least = {name: float(values.min() if len(values) else micros[name].min()) for name, values in clean.items()}
-    found: dict[str, Any] = {}
-    for which, us in (("medians", middle), ("fastest", least)):
+    verdict: dict[str, Any] = {}
+    for which, us in found.micros().items():
         gains: dict[str, float] = {}
         for name in us:
             kind = name.removesuffix(", both")
@@ -320,17 +245,10 @@ def verdict_of(micros: dict[str, np.ndarray], shares: dict[str, list[float]]) ->
                 place = name.removeprefix("pipelined behind ")
                 ideal = us["kernels, alone on core 0"] / max(us[f"up to {place}"], us[f"behind {place}"])
                 gains[f"{name}, at best"] = ideal
-        if "conv1, all channels" in us:
-            gains["channels, at best"] = channels_at_best(us, HAND_OVER_US[which])
-        else:
-            HAND_OVER_US[which] = us["hand-over"]
-        found[which] = {name: round(value, 3) for name, value in gains.items()}
-    if "hand-over" in middle:
-        found["hand_over_us"] = {which: round(value, 3) for which, value in HAND_OVER_US.items()}
-    return found
-
-
-HAND_OVER_US: dict[str, float] = {}
+        if hand_over_us is not None:
+            gains["channels, at best"] = channels_at_best(us, hand_over_us[which])
+        verdict[which] = {name: round(value, 3) for name, value in gains.items()}
+    return verdict
 
 
 def channels_at_best(us: dict[str, float], hand_over_us: float) -> float:
