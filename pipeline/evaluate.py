@@ -63,10 +63,12 @@ def judge_images(
     encoder: PoissonEncoder | CurrentEncoder,
     checkpoints: Sequence[int] = (),
     progress: Callable[[int], None] = lambda done: None,
+    watch: Callable[[int, Classification], None] = lambda number, decision: None,
 ) -> Outcome:
     """Show every image (n, channel, height, width) from a fresh state; image i is number i for the encoder.
 
-    `checkpoints` are timesteps after which the decisions are counted as well.
+    `checkpoints` are timesteps after which the decisions are counted as well. `watch` sees the number of the image and
+    every decision on it.
     """
     if images.ndim != 4 or images.shape[1:] != engine.network.input_shape or not len(images):
         raise NetworkError(
@@ -82,6 +84,7 @@ def judge_images(
         pieces: Iterator[BinnedSlice | CurrentSlice] = encoder.encode(Image(pixels), index)
         for step, piece in enumerate(pieces, 1):
             decision = engine.step(piece)
+            watch(index, decision)
             synops += decision.synops
             if step in right:
                 right[step] += int(decision.index == targets[index])
@@ -91,14 +94,21 @@ def judge_images(
 
 
 def judge_recordings(
-    engine: Engine, trials: Sequence[Trial], progress: Callable[[int], None] = lambda done: None
+    engine: Engine,
+    trials: Sequence[Trial],
+    progress: Callable[[int], None] = lambda done: None,
+    watch: Callable[[int, Classification], None] = lambda number, decision: None,
 ) -> Outcome:
-    """Show every trial from a fresh state, slice by slice; what counts is the decision after its last slice."""
+    """Show every trial from a fresh state, slice by slice; what counts is the decision after its last slice.
+
+    `watch` sees the number of the trial and every decision on it.
+    """
     decisions = np.full(len(trials), -1, np.int64)
     synops = steps = 0
     for index, trial in enumerate(trials):
         engine.reset()
         for decision in _decisions(engine, trial):
+            watch(index, decision)
             decisions[index] = decision.index
             synops += decision.synops
             steps += 1
