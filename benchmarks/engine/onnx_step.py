@@ -10,6 +10,8 @@ from dvs_run.pipeline.network import IF, Conv2d, Linear, Network
 
 from .dense import Dense, Kind, threshold_of, torch_layer
 
+TENSOR_FLOAT = 1  # onnx.TensorProto.FLOAT
+
 
 class OnnxStep:
     """ONNX Runtime: one graph, membranes in and out, both bound beforehand and swapped each step."""
@@ -61,52 +63,58 @@ class OnnxStep:
         return {name: self.last[name].numpy()[0] for name in self.names}
 
 
-def onnx_model(dense: Dense, kind: Kind) -> Any:
-    """Conv, Add, GreaterOrEqual, Cast, Mul, Sub for each layer of neurons; the states are `name` and `name.next`."""
-    from onnx import TensorProto, helper, numpy_helper
+class Graph:
+    """Nodes and constants as they come."""
 
-    nodes, constants, x, counter = [], [], "input", 0
+    def __init__(self) -> None:
+        self.nodes: list[Any] = []
+        self.constants: list[Any] = []
 
-    def constant(array: np.ndarray) -> str:
-        constants.append(numpy_helper.from_array(np.ascontiguousarray(array), f"constant{len(constants)}"))
-        return constants[-1].name
+    def constant(self, array: np.ndarray) -> str:
+        """The name under which nodes find an array."""
+        from onnx import numpy_helper
 
-    def node(operation: str, sources: Sequence[str], target: str | None = None, **settings: Any) -> str:
-        nonlocal counter
-        counter += 1
-        name = target or f"{operation}{counter}"
-        nodes.append(helper.make_node(operation, list(sources), [name], **settings))
+        name = f"constant{len(self.constants)}"
+        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
         return name
 
+    def node(self, operation: str, sources: Sequence[str], target: str | None = None, **settings: Any) -> str:
+        """The name of its output."""
+        from onnx import helper
+
+        name = target or f"{operation}{len(self.nodes) + 1}"
+        self.nodes.append(helper.make_node(operation, list(sources), [name], **settings))
+        return name
+
+
+def onnx_model(dense: Dense, kind: Kind) -> Any:
+    """Conv, Add, GreaterOrEqual, Cast, Mul, Sub for each layer of neurons; the states are `name` and `name.next`."""
+    from onnx import helper
+
+    graph, x = Graph(), "input"
     for layer in dense.layers:
         if isinstance(layer, Conv2d | Linear):
             made = torch_layer(layer, dense)
-            sources = [x, constant(made.weight.numpy())]
-            sources += [] if made.bias is None else [constant(made.bias.numpy())]
+            sources = [x, graph.constant(made.weight.numpy())]
+            sources += [] if made.bias is None else [graph.constant(made.bias.numpy())]
             if isinstance(layer, Conv2d):
                 pads = [*layer.padding, *layer.padding]
-                x = node("Conv", sources, pads=pads, strides=layer.stride, dilations=layer.dilation, group=layer.groups)
+                x = graph.node(
+                    "Conv", sources, pads=pads, strides=layer.stride, dilations=layer.dilation, group=layer.groups
+                )
             else:
-                sources[0] = node("Flatten", [x])
-                x = node("Gemm", sources, transB=1)
+                sources[0] = graph.node("Flatten", [x])
+                x = graph.node("Gemm", sources, transB=1)
         elif isinstance(layer, IF):
-            flat = len(dense.states[layer.name]) == 4 and dense.states[layer.name][2:] == (1, 1)
-            if kind == "cnn":
-                x = node("Relu", [x])
-            elif kind == "snn":
-                value = threshold_of(layer)
-                array = np.float32(value) if isinstance(value, float) else value.numpy()
-                threshold = constant(np.asarray(array, np.float32).reshape(1, -1) if flat else np.asarray(array))
-                v = node("Add", [x, layer.name])
-                x = node("Cast", [node("GreaterOrEqual", [v, threshold])], to=TensorProto.FLOAT)
-                node("Sub", [v, node("Mul", [x, threshold])], layer.name + ".next")
+            if kind != "convolutions":
+                x = graph.node("Relu", [x]) if kind == "cnn" else _fire(graph, x, layer, dense)
         else:
-            x = node("AveragePool", [x], kernel_shape=layer.kernel, strides=layer.stride)
+            x = graph.node("AveragePool", [x], kernel_shape=layer.kernel, strides=layer.stride)
     last = dense.layers[-1].name
-    node("Add", [x, last], last + ".next") if kind == "snn" else node("Identity", [x], "output")
+    graph.node("Add", [x, last], last + ".next") if kind == "snn" else graph.node("Identity", [x], "output")
 
     def value(name: str, shape: Sequence[int] | None) -> Any:
-        return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+        return helper.make_tensor_value_info(name, TENSOR_FLOAT, shape)
 
     inputs = [value("input", [1, *dense.input_shape])]
     outputs = [value("output", None)]
@@ -114,5 +122,17 @@ def onnx_model(dense: Dense, kind: Kind) -> Any:
         shapes = {name: shape[:2] if shape[2:] == (1, 1) else shape for name, shape in dense.states.items()}
         inputs += [value(name, shape) for name, shape in shapes.items()]
         outputs = [value(name + ".next", shape) for name, shape in shapes.items()]
-    graph = helper.make_graph(nodes, "step", inputs, outputs, constants)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    step = helper.make_graph(graph.nodes, "step", inputs, outputs, graph.constants)
+    return helper.make_model(step, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def _fire(graph: Graph, x: str, layer: IF, dense: Dense) -> str:
+    """The spikes of neurons on which `x` arrives."""
+    flat = len(dense.states[layer.name]) == 4 and dense.states[layer.name][2:] == (1, 1)
+    value = threshold_of(layer)
+    array = np.float32(value) if isinstance(value, float) else value.numpy()
+    threshold = graph.constant(np.asarray(array, np.float32).reshape(1, -1) if flat else np.asarray(array))
+    v = graph.node("Add", [x, layer.name])
+    spikes = graph.node("Cast", [graph.node("GreaterOrEqual", [v, threshold])], to=TENSOR_FLOAT)
+    graph.node("Sub", [v, graph.node("Mul", [spikes, threshold])], layer.name + ".next")
+    return spikes
