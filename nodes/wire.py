@@ -5,7 +5,7 @@ received, stop), so that the start barrier and the end need no third party. Trie
 answer; PUB/SUB loses at its high-water mark and before the subscription, silently; CONFLATE keeps the last frame of a
 message, not the last message. Therefore `drop_oldest` and `latest` are ours, behind the socket, every drop counted.
 A socket belongs to the thread that made it; every wait ends within TICK_MS to look at the stop flag.
-This file is longer than others because nothing else may import zmq.
+This file is longer than others because nothing else may import zmq, and its two ends are understood together.
 """
 
 import contextlib
