@@ -44,8 +44,8 @@ def _read_batch(path: Path) -> np.ndarray:
     records = np.frombuffer(data, np.uint8).reshape(-1, RECORD_BYTES)
     if records[:, 0].max() >= len(CIFAR10_NAMES):
         raise RecordingError(
-            f"{path} holds the label {records[:, 0].max()}, want 0 to {len(CIFAR10_NAMES) - 1}; CIFAR-100 has two label "
-            "bytes a record and is not read",
+            f"{path} holds the label {records[:, 0].max()}, want 0 to {len(CIFAR10_NAMES) - 1}; CIFAR-100 has two "
+            "label bytes a record and is not read",
             path,
         )
     return records

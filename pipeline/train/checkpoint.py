@@ -12,6 +12,7 @@ Read with weights_only=True: a checkpoint is data, it never runs code. What `ext
     seed, config, ...                  whatever makes the training repeatable: numbers, strings, lists, dicts, tensors
 """
 
+import pickle
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -70,6 +71,17 @@ def load_checkpoint(path: str | Path) -> tuple[nn.Sequential, dict[str, Any], di
         raise NetworkError(f"{path} is a checkpoint without {error}; train again") from error
     except RuntimeError as error:
         raise NetworkError(f"the weights in {path} do not fit its own layer list: {error}") from error
+
+
+def load_resume(path: Path, config: str) -> dict[str, Any]:
+    """What an interrupted training left in `path`. Raises NetworkError if that is unreadable or of another `config`."""
+    try:
+        document = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+        raise NetworkError(f"{path} cannot be read ({type(error).__name__}); remove it to begin anew") from error
+    if document["config"] != config:
+        raise NetworkError(f"{path} was left by another config; remove it, or train without --resume to begin anew")
+    return dict(document)
 
 
 def _read(path: str | Path) -> Any:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from ..errors import DvsError, NetworkError
 from .augment import Augmentation
-from .models import build_model
+from .models import build_model, is_plain
 from .windows import WindowPlan
 
 
@@ -161,6 +161,8 @@ class EventTraining(_Strict):
             raise ValueError("spiking fine-tuning wants start_from, a checkpoint of the CNN")
         if self.spiking and self.windows.min_slices not in (None, self.windows.slices):
             raise ValueError("spiking fine-tuning wants windows of one length; remove windows.min_slices")
+        if self.spiking and not is_plain(self.model):
+            raise ValueError("spiking fine-tuning knows ReLUs and real weights only; remove `activation` and `binary`")
         return self
 
 

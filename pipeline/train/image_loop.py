@@ -5,7 +5,6 @@ the same weights as one that was not. The last epoch is the result: none is pick
 """
 
 import math
-import pickle
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,8 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 from torch.nn import functional
 
-from ..errors import NetworkError
-from .checkpoint import save_whole
+from .binary import clip_shadow_weights
+from .checkpoint import load_resume, save_whole
 from .image_augment import Augment, augment
 
 
@@ -41,7 +40,7 @@ class ImageTrainer:
     """One training run. `images` are uint8 or float (n, channel, height, width), `targets` int64 (n,)."""
 
     def __init__(self, model: nn.Module, training: Training, resume_path: Path, config: str) -> None:
-        self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a quarter faster on CPUs
+        self.model = model.to(memory_format=torch.channels_last)  # a quarter faster on CPUs
         self.training, self.resume_path, self.config = training, resume_path, config
         self.optimizer = torch.optim.SGD(
             model.parameters(), training.learning_rate, 0.9, weight_decay=training.weight_decay, nesterov=True
@@ -90,6 +89,7 @@ class ImageTrainer:
             self.optimizer.zero_grad()
             loss.backward()
             self.optimizer.step()
+            clip_shadow_weights(self.model)
             self.schedule.step()
             total += loss.item() * len(chosen)
         return total / len(images)
@@ -105,16 +105,7 @@ class ImageTrainer:
         save_whole(document, self.resume_path)
 
     def _load(self) -> None:
-        try:
-            document = torch.load(self.resume_path, map_location="cpu", weights_only=True)
-        except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-            raise NetworkError(
-                f"{self.resume_path} cannot be read ({type(error).__name__}); remove it to begin anew"
-            ) from error
-        if document["config"] != self.config:
-            raise NetworkError(
-                f"{self.resume_path} was left by another config; remove it, or train without --resume to begin anew"
-            )
+        document = load_resume(self.resume_path, self.config)
         self.model.load_state_dict(document["model"])
         self.optimizer.load_state_dict(document["optimizer"])
         self.schedule.load_state_dict(document["schedule"])

@@ -19,6 +19,7 @@ from .config import TrainConfigError, mistakes
 from .image_augment import Augment, augment
 from .image_loop import ImageTrainer, Training, as_input, predict
 from .models import build_model
+from .quantized import start_weights
 
 __all__ = ["Augment", "ImageTraining", "augment", "predict", "train_images"]
 
@@ -65,7 +66,7 @@ def train_images(config: Mapping[str, Any], say: Callable[[str], None] = print, 
         )
     if settings.start_from is not None:
         start, _, _ = load_checkpoint(settings.start_from)
-        model.load_state_dict(start.state_dict())
+        start_weights(model, start, as_input(images[: settings.data.calibration]), str(settings.start_from))
     settings.out.parent.mkdir(parents=True, exist_ok=True)
     resume_path = settings.out.with_name(settings.out.name + ".resume")
     trainer = ImageTrainer(model, settings.training, resume_path, settings.model_dump_json())

@@ -6,7 +6,6 @@ the same weights as one that was not. Two files are kept: `out`, the best epoch 
 
 import copy
 import math
-import pickle
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -19,10 +18,12 @@ from torch import nn
 from torch.nn import functional
 
 from ..errors import NetworkError, counted
-from .checkpoint import load_checkpoint, save_checkpoint, save_whole
+from .binary import clip_shadow_weights
+from .checkpoint import load_checkpoint, load_resume, save_checkpoint, save_whole
 from .config import EventTraining, TrainConfigError, check
 from .evaluate import Accuracy, accuracy, pool_while_counting, recording_scores
 from .models import build_model
+from .quantized import start_weights
 from .sources import load_sets
 from .spiking import fold_batch_norm, measure_thresholds, spiking_logits
 from .windows import RecordingSet, random_batch
@@ -59,11 +60,12 @@ class Trainer:
     ) -> None:
         self.settings, self.model, self.say = settings, model, say
         self.train_set, self.validation_set = train_set, validation_set
+        self.calibration = torch.from_numpy(_calibration(settings, train_set))
         self.spec: Mapping[str, Any] = settings.model
         self.thresholds: dict[str, float] | None = None  # by ReLU, where training is spiking
         if settings.spiking is not None:
             self.model, self.spec = fold_batch_norm(model, settings.model)
-            self.thresholds = measure_thresholds(self.model, self._calibration(), settings.spiking.percentile)
+            self.thresholds = measure_thresholds(self.model, self.calibration, settings.spiking.percentile)
         self.steps = math.ceil(len(train_set) / settings.training.batch)
         self.optimizer = torch.optim.AdamW(
             _groups(self.model, settings.training.weight_decay), settings.training.learning_rate
@@ -113,6 +115,7 @@ class Trainer:
             loss.backward()
             nn.utils.clip_grad_norm_(self.model.parameters(), CLIP_NORM)
             self.optimizer.step()
+            clip_shadow_weights(self.model)
             self.schedule.step()
             total += loss.item() * len(chosen)
         return total / len(self.train_set)
@@ -142,15 +145,6 @@ class Trainer:
         loss = functional.cross_entropy(means, torch.from_numpy(self.validation_set.targets)).item()
         return accuracy(scores, self.validation_set.targets), loss
 
-    def _calibration(self) -> torch.Tensor:
-        """Some training frames, augmented like those trained on: float32 (n, channel, height, width)."""
-        windows, training = self.settings.windows, self.settings.training
-        rng = np.random.default_rng([training.seed, 1 << 32])
-        chosen = rng.choice(len(self.train_set), min(training.calibration, len(self.train_set)), replace=False)
-        plain = replace(windows.plan, min_slices=windows.slices, per_recording=1)
-        frames, _ = random_batch(self.train_set, chosen, plain, self.settings.augment.augmentation, rng)
-        return torch.from_numpy(frames[:, 0])
-
     def _keep(self, reached: Accuracy) -> None:
         windows = self.settings.windows
         save_checkpoint(
@@ -163,7 +157,7 @@ class Trainer:
                 "state_window_us": windows.plan.window_us if windows.evidence else None,
                 "delays_us": windows.delays_us,
                 "thresholds": self.thresholds,
-                "calibration": self._calibration().half(),
+                "calibration": self.calibration.half(),
                 "accuracy": {"validation": reached.share, "n": reached.n},
                 "epoch": self.epoch,
                 "config": self.settings.model_dump(mode="json"),
@@ -183,16 +177,7 @@ class Trainer:
         save_whole(document, self.resume_path)
 
     def _load(self) -> None:
-        try:
-            document = torch.load(self.resume_path, map_location="cpu", weights_only=True)
-        except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-            raise NetworkError(
-                f"{self.resume_path} cannot be read ({type(error).__name__}); remove it to begin anew"
-            ) from error
-        if document["config"] != self.settings.model_dump_json():
-            raise NetworkError(
-                f"{self.resume_path} was left by another config; remove it, or train without --resume to begin anew"
-            )
+        document = load_resume(self.resume_path, self.settings.model_dump_json())
         self.model.load_state_dict(document["model"])
         self.optimizer.load_state_dict(document["optimizer"])
         self.schedule.load_state_dict(document["schedule"])
@@ -221,11 +206,19 @@ def _start_model(settings: EventTraining, train_set: RecordingSet) -> nn.Sequent
         raise NetworkError(f"the model has {counted(outputs, 'output')}, but the recordings have {labels}")
     if settings.start_from is not None:
         start, _, _ = load_checkpoint(settings.start_from)
-        try:
-            model.load_state_dict(start.state_dict())
-        except RuntimeError as error:
-            raise NetworkError(f"start_from: {settings.start_from} does not fit this model: {error}") from error
+        frames = torch.from_numpy(_calibration(settings, train_set))
+        start_weights(model, start, frames, str(settings.start_from))
     return model
+
+
+def _calibration(settings: EventTraining, train_set: RecordingSet) -> np.ndarray:
+    """Some training frames, augmented like those trained on: float32 (n, channel, height, width)."""
+    windows, training = settings.windows, settings.training
+    rng = np.random.default_rng([training.seed, 1 << 32])
+    chosen = rng.choice(len(train_set), min(training.calibration, len(train_set)), replace=False)
+    plain = replace(windows.plan, min_slices=windows.slices, per_recording=1)
+    frames, _ = random_batch(train_set, chosen, plain, settings.augment.augmentation, rng)
+    return frames[:, 0]
 
 
 def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

@@ -7,8 +7,13 @@
       - {dropout: 0.2}
       - {linear: 10}                                          # flattened before; the last layer has no ReLU
 
-Every layer that can be written here can be converted (convert/), so nothing is trained in vain. Modules are named after
-their kind and place (conv1, bn1, relu1, pool1, ...); reports and Networks use these names.
+`activation` puts another in the ReLU's place (ACTIVATIONS), `binary` gives a layer weights of one bit:
+
+      - {conv: 64, batch_norm: true, activation: qcfs, levels: 8}      # or pact (bits), floor (unit), sign, heaviside
+      - {conv: 64, bias: false, relu: false, binary: xnor}
+      - {pool: 2, activation: relu}                                    # average pooling before the ReLU
+
+Modules are named after their kind and place (conv1, bn1, relu1, pool1, ...); reports and Networks use these names.
 """
 
 from collections import OrderedDict
@@ -18,6 +23,20 @@ from typing import Any
 from torch import nn
 
 from ..errors import NetworkError
+from .binary import SCHEMES, BinaryConv2d, BinaryLinear, HeavisideActivation, SignActivation
+from .quantized import FloorReLU, PactReLU, QuantizedReLU
+
+# activation: (class, {option of the layer list: default})
+ACTIVATIONS: dict[str, tuple[type[nn.Module], dict[str, Any]]] = {
+    "relu": (nn.ReLU, {}),
+    "qcfs": (QuantizedReLU, {"levels": 8}),
+    "pact": (PactReLU, {"bits": 4}),
+    "floor": (FloorReLU, {"unit": 1.0, "stochastic": False}),
+    "sign": (SignActivation, {}),
+    "heaviside": (HeavisideActivation, {}),
+}
+# None: the default in ACTIVATIONS
+_ACTIVATION_OPTIONS = {name: None for _, defaults in ACTIVATIONS.values() for name in defaults}
 
 # layer kind: {option: default}; the kind's own value is the number of outputs, the pool's side or the dropped share
 LAYER_OPTIONS: dict[str, dict[str, Any]] = {
@@ -29,10 +48,24 @@ LAYER_OPTIONS: dict[str, dict[str, Any]] = {
         "groups": 1,
         "batch_norm": False,
         "bias": None,  # None: no bias where a batch norm follows
+        "binary": None,  # binary.SCHEMES; None: real weights
         "relu": None,  # None: everywhere but after the last layer
+        "activation": None,  # None: a ReLU, where there is one
+        **_ACTIVATION_OPTIONS,
     },
-    "linear": {"batch_norm": False, "bias": None, "relu": None},
-    "pool": {"stride": None},  # None: the pool's side
+    "linear": {
+        "batch_norm": False,
+        "bias": None,
+        "binary": None,
+        "relu": None,
+        "activation": None,
+        **_ACTIVATION_OPTIONS,
+    },
+    "pool": {
+        "stride": None,  # None: the pool's side
+        "activation": None,  # None: none
+        **_ACTIVATION_OPTIONS,
+    },
     "dropout": {},
 }
 
@@ -60,6 +93,11 @@ def build_model(spec: Mapping[str, Any]) -> nn.Sequential:
     return nn.Sequential(modules)
 
 
+def is_plain(spec: Mapping[str, Any]) -> bool:
+    """Whether all weights are real and all activations ReLUs."""
+    return not any(item.get("binary") or item.get("activation") not in (None, "relu") for item in spec["layers"])
+
+
 Made = tuple[list[tuple[str, nn.Module]], tuple[int, ...]]  # named modules, shape after them
 
 
@@ -78,14 +116,17 @@ def _conv(outputs: int, options: dict[str, Any], shape: tuple[int, ...], index: 
     if min(sides) < 1:
         raise NetworkError(f"{where}: a kernel of {kernel} does not fit its input of {shape[1]}x{shape[2]}")
     bias = not options["batch_norm"] if options["bias"] is None else bool(options["bias"])
-    conv = nn.Conv2d(shape[0], outputs, kernel, stride, padding, dilation, groups, bias=bias)
+    geometry = (shape[0], outputs, kernel, stride, padding, dilation, groups, bias)
+    scheme = _scheme(options, where)
+    conv = BinaryConv2d(*geometry, scheme) if scheme else nn.Conv2d(*geometry)
     made: list[tuple[str, nn.Module]] = [("conv", conv)]
     if options["batch_norm"]:
         made.append(("bn", nn.BatchNorm2d(outputs)))
-    return made + _relu(options, is_last), (outputs, *sides)
+    return made + _activation(options, not is_last, where), (outputs, *sides)
 
 
 def _linear(outputs: int, options: dict[str, Any], shape: tuple[int, ...], index: int, is_last: bool) -> Made:
+    where = f"layer {index} (linear)"
     made: list[tuple[str, nn.Module]] = []
     inputs = 1
     for side in shape:
@@ -93,24 +134,26 @@ def _linear(outputs: int, options: dict[str, Any], shape: tuple[int, ...], index
     if len(shape) == 3:
         made.append(("flatten", nn.Flatten()))
     bias = not options["batch_norm"] if options["bias"] is None else bool(options["bias"])
-    made.append(("linear", nn.Linear(inputs, outputs, bias=bias)))
+    scheme = _scheme(options, where)
+    made.append(("linear", BinaryLinear(inputs, outputs, bias, scheme) if scheme else nn.Linear(inputs, outputs, bias)))
     if options["batch_norm"]:
         made.append(("bn", nn.BatchNorm1d(outputs)))
-    return made + _relu(options, is_last), (outputs,)
+    return made + _activation(options, not is_last, where), (outputs,)
 
 
 def _pool(side: int | str, options: dict[str, Any], shape: tuple[int, ...], index: int, is_last: bool) -> Made:
     where = f"layer {index} (pool)"
     if len(shape) != 3:
         raise NetworkError(f"{where} follows a linear layer; put every pool before the first linear")
+    after = _activation(options, False, where)
     if side == "global":
-        return [("pool", nn.AdaptiveAvgPool2d(1))], (shape[0], 1, 1)
+        return [("pool", nn.AdaptiveAvgPool2d(1)), *after], (shape[0], 1, 1)
     side = _whole(side, f"{where}: pool")
     stride = side if options["stride"] is None else _whole(options["stride"], f"{where}: stride")
     if side > min(shape[1:]):
         raise NetworkError(f"{where}: a pool of {side} does not fit its input of {shape[1]}x{shape[2]}")
     sides = [(length - side) // stride + 1 for length in shape[1:]]
-    return [("pool", nn.AvgPool2d(side, stride))], (shape[0], *sides)
+    return [("pool", nn.AvgPool2d(side, stride)), *after], (shape[0], *sides)
 
 
 def _dropout(share: float, options: dict[str, Any], shape: tuple[int, ...], index: int, is_last: bool) -> Made:
@@ -122,9 +165,37 @@ def _dropout(share: float, options: dict[str, Any], shape: tuple[int, ...], inde
 _BUILDERS = {"conv": _conv, "linear": _linear, "pool": _pool, "dropout": _dropout}
 
 
-def _relu(options: dict[str, Any], is_last: bool) -> list[tuple[str, nn.Module]]:
-    wanted = not is_last if options["relu"] is None else bool(options["relu"])
-    return [("relu", nn.ReLU())] if wanted else []
+def _activation(options: dict[str, Any], is_default: bool, where: str) -> list[tuple[str, nn.Module]]:
+    """The activation that the options ask for; without a word of them, a ReLU where it is the default."""
+    relu, kind = options.get("relu"), options["activation"]
+    if kind is not None and relu is False:
+        raise NetworkError(f"{where}: `relu: false` and `activation: {kind}` exclude each other; remove one")
+    if kind is None and (is_default if relu is None else relu):
+        kind = "relu"
+    if kind is not None and kind not in ACTIVATIONS:
+        raise NetworkError(f"{where}: activation is {kind!r}, want one of {', '.join(ACTIVATIONS)}")
+    made, defaults = ACTIVATIONS[kind] if kind is not None else (None, {})
+    given = {name: options[name] for name in _ACTIVATION_OPTIONS if options[name] is not None}
+    for name in given:
+        if name not in defaults:
+            raise NetworkError(f"{where}: `{name}` is no option of activation {kind or 'none'}; {_owner(name)} has it")
+    if made is None:
+        return []
+    try:
+        return [(str(kind), made(**{**defaults, **given}))]
+    except NetworkError as error:
+        raise NetworkError(f"{where}: {error}") from error
+
+
+def _owner(option: str) -> str:
+    return next(f"`activation: {kind}`" for kind, (_, defaults) in ACTIVATIONS.items() if option in defaults)
+
+
+def _scheme(options: dict[str, Any], where: str) -> Any:
+    scheme = options["binary"]
+    if scheme is not None and scheme not in SCHEMES:
+        raise NetworkError(f"{where}: binary is {scheme!r}, want one of {', '.join(SCHEMES)}")
+    return scheme
 
 
 def _parse(item: Any, index: int) -> tuple[str, Any, dict[str, Any]]:
