@@ -1,64 +1,11 @@
 """The networks of the field as plain modules of our own, written from their papers, narrow enough for a test.
 
 `width` multiplies every channel count (at least 1 remains), so that the wiring is the paper's and the arithmetic small.
-`ready` gives random weights that carry a signal through all layers. Inception-v3 and GoogLeNet are in inception.py.
+Inception-v3 and GoogLeNet are in inception.py; pictures.py gives weights that carry a signal through all layers.
 """
 
 import torch
-from torch import Tensor, nn
-
-from .pictures import pictures
-
-
-def ready(model: nn.Module, shape: tuple[int, int, int], seed: int = 0, samples: int = 96) -> nn.Module:
-    """Kaiming weights, small random biases, batch norms with random gains and shifts and with the statistics of
-    pictures (so that none folds to the identity), a last linear layer fitted to the classes; in eval mode."""
-    random = torch.Generator().manual_seed(seed)
-    norms, head = [], None
-    for module in model.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
-            head = module
-            module.weight.data = _normal(random, module.weight) * (2 / module.weight[0].numel()) ** 0.5
-            if module.bias is not None:
-                module.bias.data = _normal(random, module.bias) * 0.1
-        elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
-            norms.append(module)
-            module.weight.data = torch.rand(module.weight.shape, generator=random) + 0.5
-            module.bias.data = _normal(random, module.bias) * 0.3
-    model.eval()
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # the plain mean over all batches
-        norm.train()
-    images, label = pictures(samples, shape, seed + 1, classes=head.out_features)
-    with torch.no_grad():
-        model(images)
-    _fit_head(model.eval(), head, images, label)
-    return model
-
-
-def _normal(random: torch.Generator, like: Tensor) -> Tensor:
-    return torch.randn(like.shape, generator=random)
-
-
-def _fit_head(model: nn.Module, head: nn.Linear, images: Tensor, label: Tensor) -> None:
-    """Ridge regression of the classes (1 or 0, less their mean) on what reaches the last layer."""
-    seen = []
-    hook = head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].double()))
-    with torch.no_grad():
-        model(images)
-    hook.remove()
-    features = seen[0]
-    target = torch.eye(head.out_features, dtype=torch.float64)[label]
-    target -= target.mean(0)
-    middle = features.mean(0) if head.bias is not None else torch.zeros(features.shape[1], dtype=torch.float64)
-    spread = features - middle
-    gram = spread.T @ spread
-    ridge = 1e-3 * gram.trace() * torch.eye(len(gram), dtype=torch.float64)
-    weight = torch.linalg.solve(gram + ridge, spread.T @ target).T
-    head.weight.data = weight.float()
-    if head.bias is not None:
-        head.bias.data = -(weight @ middle).float()
+from torch import nn
 
 
 def scaled(width: float, *channels: int) -> tuple[int, ...]:

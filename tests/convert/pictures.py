@@ -1,10 +1,13 @@
-"""Labelled pictures for small CNNs: one grating per class at a random place, a bright spot, noise. Seeded, within 0..1.
+"""Labelled pictures for small CNNs, and weights that tell them apart without a training. Seeded.
 
-Uniform noise would not do: every layer behind the first averages it away, and all inputs look alike.
+One grating per class at a random place, a bright spot, noise. Uniform noise would not do: every layer behind the first
+averages it away, and all inputs look alike.
 """
 
+from collections.abc import Callable
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def pictures(n: int, shape: tuple[int, int, int], seed: int, classes: int = 6) -> tuple[Tensor, Tensor]:
@@ -27,3 +30,73 @@ def pictures(n: int, shape: tuple[int, int, int], seed: int, classes: int = 6) -
     image += 0.5 * torch.exp(-((y - spot_y) ** 2 + (x - spot_x) ** 2) / (0.02 * height * width))[:, None]
     image += 0.05 * torch.randn(n, *shape, generator=random)
     return image.clamp(0, 1), label
+
+
+def ready(
+    model: nn.Module,
+    images: Tensor,
+    label: Tensor,
+    seed: int = 0,
+    before: Callable[[nn.Module], None] | None = None,
+) -> nn.Module:
+    """The model with Kaiming weights, small random biases, batch norms of random gains and shifts (none folds to the
+    identity), what `before` does to it, statistics of the images, and its last layer fitted to the classes. The last
+    layer is the nn.Linear (or 1x1 conv) that was made last.
+    """
+    random = torch.Generator().manual_seed(seed)
+    norms, head = [], None
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            head = module if isinstance(module, nn.Linear) or module.kernel_size == (1, 1) else head
+            if not nn.utils.parametrize.is_parametrized(module):
+                module.weight.data = _normal(random, module.weight) * (2 / module.weight[0].numel()) ** 0.5
+            if module.bias is not None:
+                module.bias.data = _normal(random, module.bias) * 0.1
+        elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            norms.append(module)
+            if module.affine:
+                module.weight.data = torch.rand(module.weight.shape, generator=random) + 0.5
+                module.bias.data = _normal(random, module.bias) * 0.3
+    with torch.no_grad():
+        if before is not None:
+            before(model)
+        _fit_norms(model, norms, images)
+        if head is not None:
+            _fit_head(model, head, images, label)
+            _fit_norms(model, norms, images)  # one may stand behind the head
+    return model
+
+
+def _normal(random: torch.Generator, like: Tensor) -> Tensor:
+    return torch.randn(like.shape, generator=random)
+
+
+def _fit_norms(model: nn.Module, norms: list[nn.Module], images: Tensor) -> None:
+    model.eval()
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the plain mean over all batches, here one
+        norm.train()
+    model(images)
+    model.eval()
+
+
+def _fit_head(model: nn.Module, head: nn.Linear, images: Tensor, label: Tensor) -> None:
+    """Ridge regression of the classes (1 or 0, less their mean) on what reaches the last layer."""
+    seen = []
+    hook = head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].double()))
+    model(images)
+    hook.remove()
+    features = seen[0].mean((2, 3)) if seen[0].ndim == 4 else seen[0]  # a 1x1 conv may stand before a global pool
+    target = torch.eye(int(label.max()) + 1, dtype=torch.float64)[label]
+    target -= target.mean(0)
+    middle = features.mean(0) if head.bias is not None else torch.zeros(features.shape[1], dtype=torch.float64)
+    spread = features - middle
+    # Of the two Gram matrices the smaller: of the pictures.
+    gram = spread @ spread.T
+    ridge = (1e-3 * gram.trace() + 1e-12) * torch.eye(len(gram), dtype=torch.float64)
+    weight = target.T @ torch.linalg.solve(gram + ridge, spread)  # (class, feature)
+    if weight.numel() == head.weight.numel():
+        head.weight.data = weight.float().view(head.weight.shape)
+        if head.bias is not None:
+            head.bias.data = -(weight @ middle).float()

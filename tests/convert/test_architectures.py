@@ -10,7 +10,7 @@ from . import architectures, inception
 @pytest.mark.parametrize(
     ("model", "weights", "parameters"),
     [
-        # The figures that are quoted for them; VGG-15's is 14,710,464 (convolutions of VGG-16) + 512 x 4096 + 4096 x 100.
+        # What is quoted for them; VGG-15's is 14,710,464 (VGG-16's convolutions) + 512 x 4096 + 4096 x 100.
         (lambda: architectures.lenet5(), 5, 61_706),
         (lambda: architectures.vgg15(), 15, 17_217_216),
         (lambda: architectures.resnet(18, classes=1000, small_images=False), 18 + 3, 11_689_512),
