@@ -146,7 +146,10 @@ class BinaryConv2d(_Binary):
         return layer.to(self.weight).train(self.training)
 
     def extra_repr(self) -> str:
-        return f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, scheme={self.scheme}"
+        return (
+            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}, "
+            f"padding={self.padding}, scheme={self.scheme}"
+        )
 
 
 class BinaryLinear(_Binary):

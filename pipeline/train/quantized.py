@@ -32,7 +32,9 @@ class _Floor(torch.autograd.Function):
 
 
 class QuantizedReLU(nn.Module):
-    """ReLU clipped at a learned ceiling λ and rounded to L levels above zero (QCFS: Bu et al., ICLR 2022, eq. 14).
+    """ReLU clipped at a learned ceiling λ and rounded to L levels above zero (Bu et al., ICLR 2022).
+
+    The "quantization clip-floor-shift" (QCFS) with a shift of 1/2:
 
         h(x) = λ · clip(floor(x·L/λ + 1/2) / L, 0, 1)
 
