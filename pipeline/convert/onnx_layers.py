@@ -8,7 +8,7 @@ import numpy as np
 from torch import nn
 
 from .onnx_build import Data, tensor
-from .onnx_node import Op, Results, pads_of, pair
+from .onnx_node import Op, Pads, Pair, Results, pads_of, pair
 from .onnx_shapes import padded
 
 
@@ -38,7 +38,7 @@ def conv(op: Op) -> Results:
     return op.module(with_weights(conv, weight, bias), data)
 
 
-def _made_symmetric(op: Op, weight: np.ndarray, pads: tuple[int, int, int, int], dilation: Any) -> np.ndarray:
+def _made_symmetric(op: Op, weight: np.ndarray, pads: Pads, dilation: Pair) -> np.ndarray:
     """The same convolution with as much padding on both sides: a kernel with zeros where the padding was smaller."""
     grown = [(0, 0), (0, 0)]
     for axis in (0, 1):
@@ -115,23 +115,34 @@ def average_pool(op: Op) -> Results:
     if pair(op, "dilations") != (1, 1):
         raise op.refuse("its windows have gaps (dilations)", "pool without")
     data, kernel, stride = op.data(), pair(op, "kernel_shape"), pair(op, "strides")
-    top, left, bottom, right = pads_of(op, data.shape[2:], kernel, stride, (1, 1))
+    pads = pads_of(op, data.shape[2:], kernel, stride, (1, 1))
     counted = bool(op.attribute("count_include_pad", 0))
-    if (top, left) != (bottom, right):
-        if not counted:
-            raise op.refuse("it pads one side more than the other", "pad both sides alike, or not at all")
-        data, top, left = op.builder.paid(op.title, padded(data, (top, left, bottom, right))), 0, 0
-    return op.module(nn.AvgPool2d(kernel, stride, (top, left), bool(op.attribute("ceil_mode", 0)), counted), data)
+    if counted and pads[:2] != pads[2:]:  # the zeros count, so they may as well be there
+        data, pads = op.builder.paid(op.title, padded(data, pads)), (0, 0, 0, 0)
+    ceil = _rounds_up(op, data, kernel, stride, (1, 1), pads)
+    return op.module(nn.AvgPool2d(kernel, stride, pads[:2], ceil, counted), data)
 
 
 def max_pool(op: Op) -> Results:
     data, kernel, stride, dilation = op.data(), *(pair(op, name) for name in ("kernel_shape", "strides", "dilations"))
-    top, left, bottom, right = pads_of(op, data.shape[2:], kernel, stride, dilation)
-    if (top, left) != (bottom, right):
-        raise op.refuse("it pads one side more than the other", "pad both sides alike, or not at all")
-    return op.module(
-        nn.MaxPool2d(kernel, stride, (top, left), dilation, ceil_mode=bool(op.attribute("ceil_mode", 0))), data
-    )
+    pads = pads_of(op, data.shape[2:], kernel, stride, dilation)
+    ceil = _rounds_up(op, data, kernel, stride, dilation, pads)
+    return op.module(nn.MaxPool2d(kernel, stride, pads[:2], dilation, ceil_mode=ceil), data)
+
+
+def _rounds_up(op: Op, data: Data, kernel: Pair, stride: Pair, dilation: Pair, pads: Pads) -> bool:
+    """torch's ceil_mode. Windows that reach over the end because more is padded there, too, are those of ceil_mode."""
+    if pads[:2] == pads[2:]:
+        return bool(op.attribute("ceil_mode", 0))
+    floors, ceilings, wanted = [], [], []
+    for axis in (0, 1):
+        reach = data.shape[2 + axis] + 2 * pads[axis] - dilation[axis] * (kernel[axis] - 1) - 1
+        wanted.append((reach - pads[axis] + pads[axis + 2]) // stride[axis])
+        floors.append(reach // stride[axis])
+        ceilings.append(-(-reach // stride[axis]))
+    if op.attribute("ceil_mode", 0) or min(pads) < 0 or wanted not in (floors, ceilings):
+        raise op.refuse(f"it pads by {pads} (top, left, bottom, right)", "pad both sides alike, or not at all")
+    return wanted != floors
 
 
 def global_pool(make: Callable[[], nn.Module]) -> Callable[[Op], Results]:

@@ -12,6 +12,8 @@ from .onnx_build import Builder, Data, Value
 from .onnx_file import OnnxNode
 
 Results = Sequence[Value]
+Pair = tuple[int, int]
+Pads = tuple[int, int, int, int]  # rows and columns of padding: top, left, bottom, right
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class Op:
         return [self.builder.call(self.title, function, *args, **kwargs)]
 
 
-def pair(op: Op, name: str) -> tuple[int, int]:
+def pair(op: Op, name: str) -> Pair:
     values = op.attribute(name, [1, 1])
     if len(values) != 2 or min(values) < 1:
         raise op.refuse(f"its {name} are {values}", "only two-dimensional layers convert")
@@ -83,8 +85,8 @@ def pair(op: Op, name: str) -> tuple[int, int]:
 
 def pads_of(
     op: Op, sides: Sequence[int], kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int]
-) -> tuple[int, int, int, int]:
-    """Rows and columns of padding: top, left, bottom, right."""
+) -> Pads:
+    """The padding of a convolution or pool, however it is said."""
     mode = op.attribute("auto_pad", "NOTSET")
     if mode == "VALID":
         return 0, 0, 0, 0
