@@ -1,4 +1,6 @@
-"""Parts of an engine in loops without the GIL, and the hand-over of spikes between two threads: for two_cores.py.
+"""Parts of an engine in loops without the GIL, and the hand-over of spikes between two threads.
+
+For two_cores.py and engine_profile.py.
 
 A part is stages `first` to `last` of a network, run by an engine of its own. What stage `first` spikes comes from
 outside: the input's cells, or slots that another part filled. A slot holds one step's spikes as the engine keeps them
@@ -36,6 +38,7 @@ Source = namedtuple("Source", "offsets cells counts")  # slices one behind the o
 Part = namedtuple(
     "Part", "settings stages bias v n_groups groups spikes unit gain evidence ring ring_stop_us cursor drawn scores"
 )
+NAMES = tuple(inspect.signature(getattr(run_step, "py_func", run_step)).parameters)[3:]  # of run_step's arrays
 Slots = namedtuple("Slots", "flags lengths groups spikes")  # of as many steps as `lengths` is long
 
 _give_away = ctypes.CDLL(None).sched_yield
@@ -73,9 +76,8 @@ def stages_of(engine: Engine, first: int = 0, last: int | None = None, count: bo
         "clocks": memory.clocks[2 * first :],
         "n_groups": memory.n_groups[first:],
     }
-    wanted = list(inspect.signature(run_step.py_func).parameters)[3:]
     part = Part(**{name: named[name] for name in Part._fields[:-1]}, scores=np.zeros(len(memory.gain)))
-    return Stages(part, tuple(named[name] for name in wanted), np.zeros(stop - first if count else 0, np.int64))
+    return Stages(part, tuple(named[name] for name in NAMES), np.zeros(stop - first if count else 0, np.int64))
 
 
 def make_slots(engine: Engine, stage: int, n: int) -> Slots:
@@ -95,9 +97,9 @@ def make_slots(engine: Engine, stage: int, n: int) -> Slots:
 def run_whole(steps, source, part, arrays, spikes):
     """All stages, step after step."""
     for i in range(steps):
-        _take_input(i, source, part)
+        take_input(i, source, part)
         run_step(i + 1, part.settings[0]["limit"], False, *arrays)
-        _finish(i, part, spikes)
+        finish(i, part, spikes)
 
 
 @njit(nogil=True)
@@ -105,9 +107,9 @@ def run_front(steps, source, part, arrays, spikes, slots):
     """The first stages; what the last of them spikes goes to the slots. Returns how often the core was given away."""
     given = 0
     for i in range(steps):
-        _take_input(i, source, part)
+        take_input(i, source, part)
         run_step(i + 1, part.settings[0]["limit"], False, *arrays)
-        _finish(i, part, spikes)
+        finish(i, part, spikes)
         given += wait(slots.flags, TAKEN, i + 1 - slots.lengths.shape[0])
         _put(i % slots.lengths.shape[0], part, slots)
         publish(slots.flags, FILLED, i + 1)
@@ -123,7 +125,7 @@ def run_back(steps, part, arrays, spikes, slots):
         _get(i % slots.lengths.shape[0], part, slots)
         publish(slots.flags, TAKEN, i + 1)
         run_step(i + 1, part.settings[0]["limit"], False, *arrays)
-        _finish(i, part, spikes)
+        finish(i, part, spikes)
     return given
 
 
@@ -173,7 +175,7 @@ def add_in_memory(times, values):
 
 
 @njit
-def _take_input(i, source, part):
+def take_input(i, source, part):
     slice_ = i % (source.offsets.shape[0] - 1)
     start, stop = source.offsets[slice_], source.offsets[slice_ + 1]
     settings = part.settings[0]
@@ -184,7 +186,7 @@ def _take_input(i, source, part):
 
 
 @njit
-def _finish(i, part, spikes):
+def finish(i, part, spikes):
     """Evidence and scores if the part has the readout; spikes counted if they are to be."""
     last = part.stages.shape[0] - 1
     if part.stages[last]["kind"] == READOUT:
