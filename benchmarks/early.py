@@ -144,7 +144,8 @@ def _run(engine: Engine, data: RecordingSet) -> Traces:
         events = data.recording(index)
         engine.reset()
         for t in range(0, int(data.durations_us[index]), step):
-            recorder(index, engine.step(bin_events(cut(events, t, t + step), data.sensor, t, t + step)))
+            piece = bin_events(cut(events, t, t + step), data.sensor, t, t + step)
+            recorder(index, piece, engine.step(piece))
     return recorder.traces(data.targets)
 
 

@@ -16,6 +16,7 @@ KINDS = {
     "binner": ".binner:Binner",
     "encoder": ".encoder:Encoder",
     "classifier": ".classifier:Classifier",
+    "decider": ".decider:Decider",
     "printer": ".printer:Printer",
     "file": ".file:File",
     "score": ".score:Score",

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -28,7 +28,9 @@ class ClassifierConfig:
 class Classifier(Node):
     """Slices in, one Classification out after each. Every recording or image begins with a network at rest."""
 
-    Config, accepts, emits, paths = ClassifierConfig, (BinnedSlice, CurrentSlice), Classification, ("network",)
+    Config: ClassVar[type] = ClassifierConfig
+    accepts, emits = (BinnedSlice, CurrentSlice), Classification
+    paths: ClassVar[tuple[str, ...]] = ("network",)
 
     def check(self) -> list[str]:
         try:

@@ -19,7 +19,14 @@ from .interval import wilson
 from .slicer import TimeSlicer
 from .stream import BinnedSlice, Classification, CurrentSlice, Image
 
+Slice = BinnedSlice | CurrentSlice
+Watch = Callable[[int, Slice, Classification], None]  # number of the sample, the slice, the decision after it
+
 BESIDE = ("_labels.csv", ".md", ".json", ".yaml")  # files that may lie beside recordings
+
+
+def unwatched(number: int, piece: Slice, decision: Classification) -> None:
+    """Nobody looks on."""
 
 
 @dataclass(frozen=True)
@@ -63,12 +70,11 @@ def judge_images(
     encoder: PoissonEncoder | CurrentEncoder,
     checkpoints: Sequence[int] = (),
     progress: Callable[[int], None] = lambda done: None,
-    watch: Callable[[int, Classification], None] = lambda number, decision: None,
+    watch: Watch = unwatched,
 ) -> Outcome:
     """Show every image (n, channel, height, width) from a fresh state; image i is number i for the encoder.
 
-    `checkpoints` are timesteps after which the decisions are counted as well. `watch` sees the number of the image and
-    every decision on it.
+    `checkpoints` are timesteps after which the decisions are counted as well. `watch` sees every slice and decision.
     """
     if images.ndim != 4 or images.shape[1:] != engine.network.input_shape or not len(images):
         raise NetworkError(
@@ -81,10 +87,10 @@ def judge_images(
     synops = 0
     for index, pixels in enumerate(images):
         engine.reset()
-        pieces: Iterator[BinnedSlice | CurrentSlice] = encoder.encode(Image(pixels), index)
+        pieces: Iterator[Slice] = encoder.encode(Image(pixels), index)
         for step, piece in enumerate(pieces, 1):
             decision = engine.step(piece)
-            watch(index, decision)
+            watch(index, piece, decision)
             synops += decision.synops
             if step in right:
                 right[step] += int(decision.index == targets[index])
@@ -97,18 +103,19 @@ def judge_recordings(
     engine: Engine,
     trials: Sequence[Trial],
     progress: Callable[[int], None] = lambda done: None,
-    watch: Callable[[int, Classification], None] = lambda number, decision: None,
+    watch: Watch = unwatched,
 ) -> Outcome:
     """Show every trial from a fresh state, slice by slice; what counts is the decision after its last slice.
 
-    `watch` sees the number of the trial and every decision on it.
+    `watch` sees every slice and decision.
     """
     decisions = np.full(len(trials), -1, np.int64)
     synops = steps = 0
     for index, trial in enumerate(trials):
         engine.reset()
-        for decision in _decisions(engine, trial):
-            watch(index, decision)
+        for piece in slices_of(trial, engine):
+            decision = engine.step(piece)
+            watch(index, piece, decision)
             decisions[index] = decision.index
             synops += decision.synops
             steps += 1
@@ -170,8 +177,8 @@ def _target(label: str, labels: Sequence[str], path: Path) -> int:
     return labels.index(label)
 
 
-def _decisions(engine: Engine, trial: Trial) -> Iterator[Classification]:
-    """The decision after every slice of one trial."""
+def slices_of(trial: Trial, engine: Engine) -> Iterator[BinnedSlice]:
+    """One trial, cut and binned for an engine. Raises NetworkError where it does not fit the engine."""
     if engine.timestep_us is None:
         raise NetworkError(
             "the network was made for images, it has no timestep; say the length of a slice (--window-us)"
@@ -187,9 +194,9 @@ def _decisions(engine: Engine, trial: Trial) -> Iterator[Classification]:
         slicer = TimeSlicer(engine.timestep_us, None if trial.span_us is None else trial.span_us[0])
         for packet in recording:
             for piece in slicer.push(_within(packet, trial.span_us)):
-                yield engine.step(bin_events(piece.events, sensor, piece.t_start_us, piece.t_stop_us))
+                yield bin_events(piece.events, sensor, piece.t_start_us, piece.t_stop_us)
         for piece in slicer.finish():
-            yield engine.step(bin_events(piece.events, sensor, piece.t_start_us, piece.t_stop_us))
+            yield bin_events(piece.events, sensor, piece.t_start_us, piece.t_stop_us)
 
 
 def _within(packet: EventPacket, span_us: tuple[int, int] | None) -> EventPacket:

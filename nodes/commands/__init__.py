@@ -15,6 +15,9 @@ VERBS = {  # verb: (where its function is, what it does)
     "train": ("train:train", "train a CNN on binned slices or images (needs the extra `train`)"),
     "convert": ("convert:convert", "turn a trained CNN into a spiking network (needs the extra `train`)"),
     "evaluate": ("evaluate:evaluate", "accuracy of a network, or of a CNN, on labelled recordings"),
+    "early": ("early:early", "choose on training data when a network may decide early"),
+    "export": ("export:export", "write a network as a NIR file (needs the extra `nir`)"),
+    "import": ("export:import_", "read a NIR file as a network (needs the extra `nir`)"),
     "schema": ("schema:schema", "print the JSON schema of a config, for editors"),
 }
 

@@ -7,19 +7,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
+from ...pipeline.early import ExitRule, Recorder, StreamRule, gains_network
 from ...pipeline.encode import CurrentEncoder, PoissonEncoder
-from ...pipeline.errors import DvsError, counted
+from ...pipeline.errors import DvsError
 from ...pipeline.evaluate import (
     Outcome,
+    Watch,
     accuracy_text,
     find_trials,
     judge_images,
     judge_recordings,
     read_trial,
+    unwatched,
 )
 from ...pipeline.files import written_whole
 from ...pipeline.interval import wilson
 from ...pipeline.network import Network
+from .early_report import StreamRecorder, exit_figures, fitting_rule, print_exits, print_stream, stream_figures
+from .labelled import Progress, check_targets, check_writable, read_labelled, the_encoder
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -45,35 +50,38 @@ def evaluate(
     window_us: Annotated[int | None, typer.Option(min=1, help="length of a slice, if not the network's own")] = None,
     numbers: Annotated[str, typer.Option(help="number format of the engine: int8, int16 or float32")] = "int16",
     limit: Annotated[int | None, typer.Option(min=1, help="take only the first so many images or recordings")] = None,
+    early: Annotated[
+        Path | None, typer.Option(help="thresholds of `dvs early`: what is decided early, beside the full length")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="write the figures as JSON, too")] = None,
 ) -> None:
     """Accuracy with its 95 % interval, the confusion matrix, and SynOps per decision beside the MACs of the CNN."""
     if (recordings is None) == (images is None):
         raise DvsError("say what to evaluate on: either --recordings FOLDER or --images FILE")
-    if encoding not in ("poisson", "current"):
-        raise DvsError(f"encoding is {encoding!r}, want 'poisson' or 'current'")
-    encoder: PoissonEncoder | CurrentEncoder = CurrentEncoder(timesteps)
-    if encoding == "poisson":
-        encoder = PoissonEncoder(timesteps, rate_per_step=rate_per_step, seed=seed)
-    if out is not None and (out.is_dir() or not out.absolute().parent.is_dir()):
-        raise DvsError(f"{out} cannot be written: want a file in a folder that exists")
+    encoder = the_encoder(encoding, timesteps, rate_per_step, seed)
+    check_writable(out)
     is_cnn = _is_checkpoint(model)
+    if is_cnn and early is not None:
+        raise DvsError(f"--early is for spiking networks, {model} is a checkpoint; `dvs convert` makes a network of it")
     if images is not None:
-        pixels, targets = _images(images, labels, limit)
+        pixels, targets = read_labelled(images, labels, limit)
         found = (
-            _cnn_on_images(model, pixels, targets) if is_cnn else _on_images(model, pixels, targets, encoder, numbers)
+            _cnn_on_images(model, pixels, targets)
+            if is_cnn
+            else _on_images(model, pixels, targets, encoder, numbers, early)
         )
     else:
         assert recordings is not None
         found = (
             _cnn_on_recordings(model, recordings, limit)
             if is_cnn
-            else _on_recordings(model, recordings, window_us, numbers, limit)
+            else _on_recordings(model, recordings, window_us, numbers, limit, early)
         )
     _print(*found, out)
 
 
-Found = tuple[Outcome, tuple[str, ...], int]  # outcome, names of the classes, MACs of the CNN per pass
+Early = tuple[Any, dict[str, Any]] | None  # a rule and what it did
+Found = tuple[Outcome, tuple[str, ...], int, Early]  # outcome, names of the classes, MACs of the CNN per pass, early
 
 
 def _is_checkpoint(model: Path) -> bool:
@@ -89,34 +97,49 @@ def _is_checkpoint(model: Path) -> bool:
         raise DvsError(f"{model} is neither a network of `dvs convert` nor a checkpoint of `dvs train`") from None
 
 
-def _images(images: Path, labels: Path | None, limit: int | None) -> tuple[np.ndarray, np.ndarray]:
-    from ...pipeline.idx import labels_beside, read_images, read_labels
-
-    pixels = read_images(images)
-    targets = read_labels(labels or labels_beside(images), len(pixels))
-    return pixels[:limit], targets[:limit]
-
-
 def _on_images(
-    model: Path, pixels: np.ndarray, targets: np.ndarray, encoder: PoissonEncoder | CurrentEncoder, numbers: str
+    model: Path,
+    pixels: np.ndarray,
+    targets: np.ndarray,
+    encoder: PoissonEncoder | CurrentEncoder,
+    numbers: str,
+    early: Path | None,
 ) -> Found:
     from ...pipeline.engine import Engine
 
-    engine = Engine(Network.load(model), numbers=numbers)
-    _check_targets(targets, engine.network.labels)
-    with _Progress(len(targets)) as progress:
-        outcome = judge_images(engine, pixels, targets, encoder, CURVE, progress)
-    return outcome, engine.network.labels, sum(engine.macs_per_layer.values())
+    engine, recorder = Engine(Network.load(model), numbers=numbers), Recorder()
+    check_targets(targets, engine.network.labels)
+    encoding = "poisson" if isinstance(encoder, PoissonEncoder) else "current"
+    rule = None if early is None else fitting_rule(early, engine.network, numbers, encoding, None)
+    with Progress(len(targets)) as progress:
+        outcome = judge_images(
+            engine, pixels, targets, encoder, CURVE, progress, unwatched if rule is None else recorder
+        )
+    found = None if rule is None else (rule, exit_figures(rule, recorder, targets, encoder.timestep_us))
+    return outcome, engine.network.labels, sum(engine.macs_per_layer.values()), found
 
 
-def _on_recordings(model: Path, folder: Path, window_us: int | None, numbers: str, limit: int | None) -> Found:
+def _on_recordings(
+    model: Path, folder: Path, window_us: int | None, numbers: str, limit: int | None, early: Path | None
+) -> Found:
     from ...pipeline.engine import Engine
 
-    engine = Engine(Network.load(model), window_us, numbers)
-    trials = find_trials(folder, engine.network.labels)[:limit]
-    with _Progress(len(trials)) as progress:
-        outcome = judge_recordings(engine, trials, progress)
-    return outcome, engine.network.labels, sum(engine.macs_per_layer.values())
+    network = Network.load(model)
+    engine = Engine(network, window_us, numbers)
+    rule = None if early is None else fitting_rule(early, network, numbers, "events", engine.timestep_us)
+    recorder = Recorder()
+    watch: Watch = recorder if isinstance(rule, ExitRule) else unwatched
+    trials = find_trials(folder, network.labels)[:limit]
+    with Progress(len(trials)) as progress:
+        outcome = judge_recordings(engine, trials, progress, watch)
+    found: Early = None
+    if isinstance(rule, ExitRule):
+        found = (rule, exit_figures(rule, recorder, outcome.targets, engine.timestep_us or 1))
+    elif isinstance(rule, StreamRule):  # a second run: its scores must be those of each slice alone
+        gains, streams = Engine(gains_network(network, window_us), window_us, numbers), StreamRecorder()
+        judge_recordings(gains, trials, watch=streams)
+        found = (rule, stream_figures(rule, streams, outcome.targets, network.readout.window_us))
+    return outcome, network.labels, sum(engine.macs_per_layer.values()), found
 
 
 def _cnn_on_images(model: Path, pixels: np.ndarray, targets: np.ndarray) -> Found:
@@ -125,9 +148,9 @@ def _cnn_on_images(model: Path, pixels: np.ndarray, targets: np.ndarray) -> Foun
     from ...pipeline.train.images import predict
 
     cnn, _, extra = load_checkpoint(model)
-    _check_targets(targets, extra["labels"])
+    check_targets(targets, extra["labels"])
     decisions = predict(cnn, pixels).numpy()
-    return Outcome(targets, decisions, 0.0, 1.0, {}), tuple(extra["labels"]), 0
+    return Outcome(targets, decisions, 0.0, 1.0, {}), tuple(extra["labels"]), 0, None
 
 
 def _cnn_on_recordings(model: Path, folder: Path, limit: int | None) -> Found:
@@ -158,7 +181,7 @@ def _cnn_on_recordings(model: Path, folder: Path, limit: int | None) -> Found:
     plan = WindowPlan(windows["timestep_us"], windows["slices"], windows["slices"], delays_us=delays)
     scores = recording_scores(cnn, data, plan, whole=True)
     decisions = np.array([item.sum(0).argmax() for item in scores])
-    return Outcome(data.targets, decisions, 0.0, 0.0, {}), tuple(extra["labels"]), 0
+    return Outcome(data.targets, decisions, 0.0, 0.0, {}), tuple(extra["labels"]), 0, None
 
 
 def _torch_door() -> Any:
@@ -169,37 +192,7 @@ def _torch_door() -> Any:
     return load_checkpoint
 
 
-def _check_targets(targets: np.ndarray, labels: tuple[str, ...] | list[str]) -> None:
-    if len(targets) == 0:
-        raise DvsError("there are no images to evaluate on")
-    if targets.min() < 0 or targets.max() >= len(labels):
-        known = counted(len(labels), "class", "classes")
-        raise DvsError(f"the labels go from {targets.min()} to {targets.max()}, the model has {known}")
-
-
-class _Progress:
-    """A progress bar on the terminal; nothing where the output goes elsewhere."""
-
-    def __init__(self, total: int) -> None:
-        from rich.progress import Progress
-
-        self._bar = Progress(transient=True)
-        self._task = self._bar.add_task("evaluating", total=total)
-
-    def __enter__(self) -> "_Progress":
-        if self._bar.console.is_terminal:
-            self._bar.start()
-        return self
-
-    def __call__(self, done: int) -> None:
-        self._bar.update(self._task, completed=done)
-
-    def __exit__(self, *exception: object) -> None:
-        if self._bar.console.is_terminal:
-            self._bar.stop()
-
-
-def _print(outcome: Outcome, labels: tuple[str, ...], macs: int, out: Path | None) -> None:
+def _print(outcome: Outcome, labels: tuple[str, ...], macs: int, early: Early, out: Path | None) -> None:
     from rich.console import Console
 
     console = Console(highlight=False)
@@ -214,11 +207,14 @@ def _print(outcome: Outcome, labels: tuple[str, ...], macs: int, out: Path | Non
             f"{outcome.synops:,.0f} SynOps per decision in {outcome.timesteps:,.0f} timesteps; the CNN takes "
             f"{macs:,} MACs a pass"
         )
+    if early is not None:
+        rule, figures = early
+        (print_stream if isinstance(rule, StreamRule) else print_exits)(console, figures, rule.promise.get("proven"))
     _print_confusion(console, outcome.confusion(len(labels)), labels)
     if out is not None:
         try:
             with written_whole(out) as partial:
-                partial.write_text(json.dumps(_plain(outcome, labels, macs), indent=1) + "\n")
+                partial.write_text(json.dumps(_plain(outcome, labels, macs, early), indent=1) + "\n")
         except OSError as error:
             raise DvsError(f"{out} cannot be written: {error.strerror or error}") from None
 
@@ -239,7 +235,7 @@ def _print_confusion(console: "Console", matrix: np.ndarray, labels: tuple[str, 
     console.print(table)
 
 
-def _plain(outcome: Outcome, labels: tuple[str, ...], macs: int) -> dict[str, Any]:
+def _plain(outcome: Outcome, labels: tuple[str, ...], macs: int, early: Early) -> dict[str, Any]:
     low, high = wilson(outcome.right, outcome.n)
     return {
         "right": outcome.right,
@@ -252,4 +248,5 @@ def _plain(outcome: Outcome, labels: tuple[str, ...], macs: int) -> dict[str, An
         "macs_of_the_cnn": macs,
         "labels": list(labels),
         "confusion": outcome.confusion(len(labels)).tolist(),
+        **({} if early is None else {"early": {"promise": dict(early[0].promise), **early[1]}}),
     }

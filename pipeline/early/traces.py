@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import EventError
-from ..stream import Classification
+from ..stream import BinnedSlice, Classification, CurrentSlice
 
 
 @dataclass(frozen=True)
@@ -51,14 +51,14 @@ class Traces:
 
 
 class Recorder:
-    """Watches an evaluation: call it with the number of the sample and every Classification of it, in order."""
+    """Watches an evaluation (evaluate.Watch): is called with every slice and decision, sample after sample."""
 
     def __init__(self) -> None:
         self._done: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}  # by sample: scores, decisions, SynOps
         self._now: list[Classification] = []
         self._number = -1
 
-    def __call__(self, sample: int, decision: Classification) -> None:
+    def __call__(self, sample: int, piece: BinnedSlice | CurrentSlice, decision: Classification) -> None:
         if sample != self._number:
             self._keep()
             self._number = sample
