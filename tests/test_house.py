@@ -15,6 +15,7 @@ DOORS = {  # package: the files and folders that may import it
     "tonic": ("pipeline/datasets/",),
     "aedat": ("pipeline/formats/aedat4.py",),
     "zstandard": ("pipeline/formats/",),
+    "h5py": ("pipeline/exchange/hdf5.py",),
     "zmq": ("nodes/wire.py",),
     "yaml": ("nodes/config.py",),
     "msgspec": ("nodes/",),
@@ -109,7 +110,8 @@ def test_a_folder_refuses_to_be_imported_under_its_bare_name(name):
 
 @pytest.mark.parametrize("start", ["dvs_run.nodes.launcher", "dvs_run.pipeline.engine", "dvs_run.nodes.commands"])
 def test_running_a_pipeline_imports_nothing_heavy(start):
-    code = f"import {start}, sys; print(*[m for m in ('torch', 'tonic', 'matplotlib', 'pandas') if m in sys.modules])"
+    heavy = ("torch", "tonic", "matplotlib", "pandas", "h5py")
+    code = f"import {start}, sys; print(*[m for m in {heavy} if m in sys.modules])"
     outcome = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert outcome.stdout.strip() == ""
 

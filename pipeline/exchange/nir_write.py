@@ -1,0 +1,253 @@
+"""A Network as a NIR graph, and back exactly: what NIR has no word for goes into metadata.
+
+NIR's neurons are equations in continuous time, with a reset to `v_reset` and nothing said of timesteps, of what is read
+out, or of a start potential. Where its words suffice they are used, so that other readers see the same weights, wiring
+and thresholds. `metadata/dvs_run` of the graph and of its nodes (JSON) has the rest, and the arrays that are ours only
+lie beside it. Layers that NIR has no node for become nodes of type "dvs_run.MaxPool2d" and the like, which others must
+refuse instead of passing by; `portable=True` refuses them here.
+
+An Add has no node either: in NIR the edges that enter a node add up.
+"""
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import NetworkError
+from ..layers import Add, AvgPool2d, Concat, Conv2d, Delay, Flatten, Layer, Linear, Shape, SumPool2d, Upsample
+from ..network import Network
+from ..neurons import LIF, MaxPool2d, Neurons
+from .hdf5 import Tree, write_tree
+
+NIR_VERSION = "1.0.8"  # of the package whose files ours look like
+KEY = "dvs_run"  # of our metadata
+FORMAT = 1
+OWN = "dvs_run."  # begins the types that are no NIR
+NO_CLOCK_US = 1000  # timestep that time constants are given for where a network has none
+NATIVE = ("weight", "bias", "threshold")  # arrays that lie in the node itself; the others in its metadata
+
+
+def write_nir(network: Network, path: str | Path, portable: bool = False) -> list[str]:
+    """Write `network` as a NIR file. Returns what another program would read differently, a sentence each.
+
+    `portable` refuses, with NetworkError, what NIR's own equations cannot say. Raises NetworkError also where the file
+    cannot be written.
+    """
+    if portable:
+        _check_portable(network)
+    tree = to_tree(network)
+    write_tree(path, tree)
+    return differences(network)
+
+
+def to_tree(network: Network) -> Tree:
+    """The file's content as nested dicts; the same for the same network."""
+    graph = _Graph(network)
+    for layer in network.layers:
+        graph.add(layer)
+    graph.finish()
+    document = {
+        "format": FORMAT,
+        "input_shape": network.input_shape,
+        "labels": network.labels,
+        "timestep_us": network.timestep_us,
+        "state_window_us": network.state_window_us,
+        "readout": asdict(network.readout),
+        "provenance": dict(network.provenance),
+        "layers": graph.order,
+    }
+    return {
+        "version": NIR_VERSION,
+        "node": {
+            "type": "NIRGraph",
+            "nodes": graph.nodes,
+            "edges": graph.edges,
+            "metadata": {KEY: json.dumps(document, ensure_ascii=False)},
+        },
+    }
+
+
+def differences(network: Network) -> list[str]:
+    """What NIR cannot say of this network, so that others will not run it as we do."""
+    found = []
+    for layer in network.layers:
+        if isinstance(layer, Concat | Upsample | MaxPool2d | Delay):
+            found.append(
+                f"layer {layer.name!r} is a {type(layer).__name__}, which NIR has no node for; others refuse it"
+            )
+        elif isinstance(layer, Neurons):
+            own = _beyond_nir(layer)
+            found += (
+                [f"layer {layer.name!r} {', '.join(own)}: in metadata only, other programs pass it by"] if own else []
+            )
+    found.append("neurons fire at v >= threshold; NIR says v > threshold, sinabs >=, norse and snntorch >")
+    return found
+
+
+def _beyond_nir(layer: Neurons) -> list[str]:
+    own = []
+    if layer.reset != "zero":
+        own.append("is reset by subtraction" if layer.reset == "subtract" else "is never reset")
+    if layer.v_init.any():
+        own.append("starts at a potential other than 0")
+    if layer.max_spikes > 1:
+        own.append(f"fires up to {layer.max_spikes} spikes a timestep")
+    if layer.signed:
+        own.append("fires negative spikes")
+    if layer.v_min is not None:
+        own.append("has a floor")
+    return own
+
+
+def _check_portable(network: Network) -> None:
+    for layer in network.layers:
+        if isinstance(layer, Concat | Upsample | MaxPool2d | Delay):
+            raise NetworkError(
+                f"layer {layer.name!r} is a {type(layer).__name__}, which NIR has no node for; export without "
+                "--portable for a file that this program reads back, or convert a CNN without it"
+            )
+        own = _beyond_nir(layer) if isinstance(layer, Neurons) else []
+        if own:
+            raise NetworkError(
+                f"layer {layer.name!r} {', '.join(own)}, which NIR's {type(layer).__name__} cannot say; export without "
+                "--portable, or convert with --reset zero --v-init 0"
+            )
+
+
+@dataclass
+class _Graph:
+    """The NIR nodes and edges of the layers so far."""
+
+    network: Network
+    nodes: dict[str, Tree] = field(default_factory=dict)
+    edges: list[list[str]] = field(default_factory=list)
+    order: list[Any] = field(default_factory=list)  # of our layers: the node's name, or all of a layer without node
+
+    def __post_init__(self) -> None:
+        self._shapes = self.network.shapes()
+        self._flat = {"input": False}  # NIR's shapes have one axis behind a Flatten or a Linear, ours (n, 1, 1)
+        self._sources = {"input": ["input"]}  # the nodes that together are the output of a layer
+        self._joined = {name for layer in self.network.layers if isinstance(layer, Concat) for name in layer.inputs}
+        self.nodes["input"] = {"type": "Input", "shape": np.array(self.network.input_shape)}
+
+    def add(self, layer: Layer) -> None:
+        sources = [node for name in layer.inputs for node in self._sources[name]]
+        flat = [self._flat[name] for name in layer.inputs]
+        self._flat[layer.name] = isinstance(layer, Linear | Flatten) or (
+            isinstance(layer, Neurons | Add | Concat) and all(flat)
+        )
+        if isinstance(layer, Add) and len(set(sources)) == len(sources) and layer.name not in self._joined:
+            self._sources[layer.name] = sources
+            self.order.append(_described(layer))
+            return
+        if isinstance(layer, Linear) and not flat[0]:
+            sources = [self._flatten(f"{key_of(layer.name)}.flatten", sources, self._shapes[layer.inputs[0]])]
+        key = self._put(key_of(layer.name), _node(layer, self), sources)
+        self._sources[layer.name] = [key]
+        self.order.append(key)
+
+    def finish(self) -> None:
+        last = self.network.layers[-1].name
+        shape = self._shapes[last]
+        self._put("output", {"type": "Output", "shape": np.array(self.nir_shape(last, shape))}, self._sources[last])
+
+    def nir_shape(self, name: str, shape: Shape) -> tuple[int, ...]:
+        return (shape[0],) if self._flat[name] else shape
+
+    def shape_before(self, layer: Layer) -> Shape:
+        return self._shapes[layer.inputs[0]]
+
+    def shape_of(self, layer: Layer) -> tuple[int, ...]:
+        return self.nir_shape(layer.name, self._shapes[layer.name])
+
+    def _flatten(self, key: str, sources: list[str], shape: Shape) -> str:
+        return self._put(key, _flatten_node(shape), sources)
+
+    def _put(self, key: str, node: Tree, sources: list[str]) -> str:
+        while key in self.nodes:
+            key += "_"  # a layer may be called as a node of ours
+        self.nodes[key] = node
+        self.edges += [[source, key] for source in dict.fromkeys(sources)]
+        return key
+
+
+def _node(layer: Layer, graph: _Graph) -> Tree:
+    node = _nir_fields(layer, graph)
+    arrays = {
+        entry.name: getattr(layer, entry.name)
+        for entry in fields(layer)
+        if entry.name not in NATIVE and isinstance(getattr(layer, entry.name), np.ndarray)
+    }
+    node["metadata"] = {KEY: json.dumps(_described(layer), ensure_ascii=False), **arrays}
+    return node
+
+
+def _nir_fields(layer: Layer, graph: _Graph) -> Tree:
+    """What NIR's own node says. `v_reset` is left out: it is 0, and readers before nir 1.0.5 do not know it."""
+    if isinstance(layer, Conv2d):
+        return {
+            "type": "Conv2d",
+            "input_shape": np.array(graph.shape_before(layer)[1:]),
+            "weight": layer.weight,
+            "bias": np.zeros(len(layer.weight), np.float32) if layer.bias is None else layer.bias,
+            "stride": np.array(layer.stride),
+            "padding": np.array(layer.padding),
+            "dilation": np.array(layer.dilation),
+            "groups": np.array(layer.groups),
+        }
+    if isinstance(layer, Linear):
+        return {"type": "Linear", "weight": layer.weight} | (
+            {} if layer.bias is None else {"type": "Affine", "bias": layer.bias}
+        )
+    if isinstance(layer, SumPool2d | AvgPool2d):
+        pairs = {"kernel_size": layer.kernel, "stride": layer.stride, "padding": layer.padding}
+        return {"type": type(layer).__name__} | {name: np.array(pair) for name, pair in pairs.items()}
+    if isinstance(layer, Flatten):
+        return _flatten_node(graph.shape_before(layer))
+    if isinstance(layer, Neurons):
+        return _neurons(layer, graph)
+    return {"type": OWN + type(layer).__name__}
+
+
+def _flatten_node(shape: Shape) -> Tree:
+    return {"type": "Flatten", "start_dim": np.array(0), "end_dim": np.array(-1), "input_type": np.array(shape)}
+
+
+def _neurons(layer: Neurons, graph: _Graph) -> Tree:
+    """tau = dt / (1 - decay) and r = tau / dt: with a step of forward Euler, v <- v * decay + input, as ours."""
+    shape = graph.shape_of(layer)
+
+    def spread(values: np.ndarray) -> np.ndarray:
+        whole = values.reshape(-1, *[1] * (len(shape) - 1)).astype(np.float32)
+        return np.ascontiguousarray(np.broadcast_to(whole, shape))
+
+    threshold = spread(layer.threshold)
+    if not isinstance(layer, LIF):
+        return {"type": "IF", "r": np.ones(shape, np.float32), "v_threshold": threshold}
+    step = (graph.network.timestep_us or NO_CLOCK_US) / 1e6
+    resistance = 1 / (1 - layer.decay.astype(np.float64))
+    return {
+        "type": "LIF",
+        "tau": spread(step * resistance),
+        "r": spread(resistance),
+        "v_leak": np.zeros(shape, np.float32),
+        "v_threshold": threshold,
+    }
+
+
+def _described(layer: Layer) -> dict[str, Any]:
+    """Type, and all fields but arrays; of those it says only which there are."""
+    described: dict[str, Any] = {"type": type(layer).__name__}
+    for entry in fields(layer):
+        value = getattr(layer, entry.name)
+        described[entry.name] = {"array": entry.name} if isinstance(value, np.ndarray) else value
+    return described
+
+
+def key_of(name: str) -> str:
+    """The name as HDF5 takes it: no "/", not empty, not "."."""
+    key = name.replace("%", "%25").replace("/", "%2F").replace("\x00", "%00")
+    return key if key.strip(".") else "%" + key
