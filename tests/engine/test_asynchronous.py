@@ -64,16 +64,27 @@ def run_both(network, seed, numbers="int16", n=EVENTS, mean_step_us=150):
     return engine, twin, events
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
-@given(networks(), st.integers(0, 2**32 - 1))
-def test_it_equals_the_twin_after_every_event(network, seed):
+def assert_any_network_is_the_same(network, seed, numbers):
     assume(network.input_shape[0] <= 2)
     try:
         network = event_by_event(network)
-        AsyncEngine(network)
+        AsyncEngine(network, numbers)
     except NetworkError:
         assume(False)  # a pool that took the place of a max pool may stand where no engine runs it
-    run_both(network, seed)
+    run_both(network, seed, numbers)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@given(networks(), st.integers(0, 2**32 - 1))
+def test_it_equals_the_twin_after_every_event(network, seed):
+    assert_any_network_is_the_same(network, seed, "int16")
+
+
+@pytest.mark.parametrize("numbers", ["int8", "float32"])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@given(network=networks(), seed=st.integers(0, 2**32 - 1))
+def test_it_equals_the_twin_after_every_event_in_the_other_number_formats(numbers, network, seed):
+    assert_any_network_is_the_same(network, seed, numbers)
 
 
 def small_network(bias=0.1, readout=None, reset="subtract", stride=(2, 2), state_window_us=None, timestep_us=1000):
@@ -94,7 +105,7 @@ def small_network(bias=0.1, readout=None, reset="subtract", stride=(2, 2), state
 
 
 @pytest.mark.parametrize("numbers", ["int8", "float32"])
-def test_it_equals_the_twin_in_the_other_number_formats(numbers):
+def test_overlapping_pools_equal_the_twin_in_the_other_number_formats(numbers):
     run_both(small_network(stride=(1, 1)), 1, numbers)
 
 

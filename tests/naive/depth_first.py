@@ -21,6 +21,7 @@ class DepthFirst:
         self.layers = [layer for layer in network.layers if isinstance(layer, Neurons)]
         self.last = network.layers[-1].name
         self.edges = [(end, i) for end in self.twin.ends for i in range(len(self.twin.routes[end]))]
+        self.thresholds = {layer.name: self.twin.threshold(layer) for layer in self.layers}
         self.impulses = {}
         self.reset()
 
@@ -30,12 +31,15 @@ class DepthFirst:
         self.synops, self.tick, self.t0 = {}, 0, None
         self.gained = []  # (timestep, output values) of all that was gathered
         self.start_hidden()
-        self.turns = [
-            (layer, y, x)
+        pixels = [
+            (layer.name, y, x)
             for layer in self.layers
             if (self.twin.bias[layer.name] > 0).any()
             for y, x in np.ndindex(*shapes[layer.name][1:])
         ]
+        self.turns = [[] for _ in range(64)]
+        for i, pixel in enumerate(pixels):
+            self.turns[i * 64 // len(pixels)].append(pixel)
 
     def start_hidden(self):
         self.v, self.started = {}, self.tick
@@ -58,9 +62,8 @@ class DepthFirst:
         window = self.network.state_window_us
         if window and self.tick % (window // self.timestep_us * 64) == 0:
             self.start_hidden()
-        for i, (layer, y, x) in enumerate(self.turns):
-            if i * 64 // len(self.turns) == self.tick % 64:
-                self.fire([(layer.name, (c, y, x)) for c in range(self.twin.shapes[layer.name][0])])
+        for name, y, x in self.turns[self.tick % 64]:
+            self.fire([(name, (c, y, x)) for c in range(self.twin.shapes[name][0])])
 
     def work_off(self, source, place):
         self.spikes[source] += 1
@@ -72,18 +75,21 @@ class DepthFirst:
         for number, (end, i) in enumerate(self.edges):
             if self.twin.routes[end][i][0] != source:
                 continue
-            weights, times, name = self.impulse(end, i, source, place)
+            places, weights, times, name = self.impulse(end, i, source, place)
             self.synops[name] = self.synops.get(name, 0) + int(times.sum())
             if end in self.v:
-                self.v[end] = self.v[end] + weights
-                reached |= {(end, tuple(target)): number for target in np.argwhere(times).tolist()}
+                self.v[end][tuple(places.T)] += weights
+                reached |= {(end, tuple(target)): number for target in places.tolist()}
             else:
-                self.gained.append((self.tick // 64, weights))
+                gain = np.zeros(self.twin.shapes[end], int)
+                gain[tuple(places.T)] = weights
+                self.gained.append((self.tick // 64, gain))
         by_edge_row_column_channel = lambda neuron: (reached[neuron], *neuron[1][1:], neuron[1][0])  # noqa: E731
         self.fire(sorted(reached, key=by_edge_row_column_channel))
 
     def impulse(self, end, i, source, place):
-        """(weights that a spike adds to each neuron of `end` along a route, how many it adds, name of their layer)."""
+        """(places (n, 3) of `end` that a spike reaches along a route, what it adds to each, how many weights those are,
+        name of the layer that they are of)."""
         key = (end, i, source, place)
         if key not in self.impulses:
             spike = np.zeros(self.twin.shapes[source], np.int64)
@@ -96,18 +102,19 @@ class DepthFirst:
             else:
                 weights = along(spike, route, self.twin.shapes, weight)
                 times = along(spike, route, self.twin.shapes, np.ones_like(weight))
-            self.impulses[key] = weights, times, name or end
+            places = np.argwhere(times)
+            self.impulses[key] = places, weights[times != 0], times[times != 0], name or end
         return self.impulses[key]
 
     def fire(self, neurons):
         """Those at or above threshold are reset, then their spikes worked off, each to its end."""
         firing = []
         for name, place in neurons:
-            layer = self.twin.by_name[name]
-            threshold = int(self.twin.threshold(layer)[place[0]])
-            potential = int(self.potential(name)[place])
+            threshold = int(self.thresholds[name][place[0]])
+            flowed = int(self.twin.bias[name][place]) * (self.tick - self.started) // 64
+            potential = int(self.v[name][place]) + flowed
             if potential >= threshold:
-                self.v[name][place] -= threshold if layer.reset == "subtract" else potential
+                self.v[name][place] -= threshold if self.twin.by_name[name].reset == "subtract" else potential
                 firing.append((name, place))
         for name, place in firing:
             self.work_off(name, place)
