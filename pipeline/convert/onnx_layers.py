@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from .onnx_build import Data, tensor
+from .module_builder import Data, with_weights
+from .onnx_build import tensor
 from .onnx_node import Op, Pads, Pair, Results, pads_of, pair
 from .onnx_shapes import padded
 
@@ -35,7 +36,7 @@ def conv(op: Op) -> Results:
         (max(pads[0], pads[2]), max(pads[1], pads[3])), dilation, op.attribute("group", 1), bias is not None,
         device="meta",
     )  # fmt: skip
-    return op.module(with_weights(conv, weight, bias), data)
+    return op.module(_weighted(conv, weight, bias), data)
 
 
 def _made_symmetric(op: Op, weight: np.ndarray, pads: Pads, dilation: Pair) -> np.ndarray:
@@ -90,14 +91,11 @@ def _linear(op: Op, weight: np.ndarray, bias: np.ndarray | None) -> Results:
         sorted_weight[:, data.order] = weight
         weight, data = sorted_weight, replace(data, order=None)
     linear = nn.Linear(weight.shape[1], weight.shape[0], bias is not None, device="meta")
-    return op.module(with_weights(linear, weight, bias), data)
+    return op.module(_weighted(linear, weight, bias), data)
 
 
-def with_weights(module: Any, weight: np.ndarray, bias: np.ndarray | None) -> nn.Module:
-    module.weight = nn.Parameter(tensor(weight), requires_grad=False)
-    if bias is not None:
-        module.bias = nn.Parameter(tensor(bias), requires_grad=False)
-    return module
+def _weighted(module: nn.Module, weight: np.ndarray, bias: np.ndarray | None) -> nn.Module:
+    return with_weights(module, tensor(weight), None if bias is None else tensor(bias))
 
 
 def batch_norm(op: Op) -> Results:
@@ -108,7 +106,7 @@ def batch_norm(op: Op) -> Results:
     kind = nn.BatchNorm2d if len(data.shape) == 4 else nn.BatchNorm1d
     norm: Any = kind(len(scale), eps=op.attribute("epsilon", 1e-5))
     norm.running_mean, norm.running_var = tensor(mean), tensor(variance)
-    return op.module(with_weights(norm, scale, shift), data)
+    return op.module(_weighted(norm, scale, shift), data)
 
 
 def average_pool(op: Op) -> Results:

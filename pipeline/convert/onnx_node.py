@@ -8,7 +8,8 @@ import numpy as np
 from torch import nn
 
 from ..errors import ConversionError
-from .onnx_build import Builder, Data, Value
+from .module_builder import Data, Value
+from .onnx_build import Builder
 from .onnx_file import OnnxNode
 
 Results = Sequence[Value]

@@ -17,7 +17,8 @@ from torch import nn
 from ..errors import ConversionError
 from . import onnx_layers as layers
 from . import onnx_shapes as shapes
-from .onnx_build import Builder, Data
+from .module_builder import Data, with_weights
+from .onnx_build import Builder, tensor
 from .onnx_constants import FOLDABLE, fold
 from .onnx_file import OnnxNode
 from .onnx_node import Op, Results
@@ -102,7 +103,7 @@ def _prelu(op: Op) -> Results:
     data = op.data()
     if slope.size not in (1, data.shape[1]) or (slope.ndim and slope.size != max(slope.shape)):
         raise op.refuse(f"its slopes have shape {slope.shape}", "want one number, or one for each channel")
-    return op.module(layers.with_weights(nn.PReLU(slope.size), slope.reshape(-1), None), data)
+    return op.module(with_weights(nn.PReLU(slope.size), tensor(slope.reshape(-1)), None), data)
 
 
 def _softmax(kind: type[nn.Module]) -> Callable[[Op], Results]:

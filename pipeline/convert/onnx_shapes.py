@@ -6,9 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from torch import nn
 
-from .onnx_build import Data, Value
+from .module_builder import Data, Value
 from .onnx_node import Op, Results
 
 
@@ -44,29 +43,16 @@ def unsqueeze(op: Op) -> Results:
 
 def _shaped(op: Op, data: Data, sides: list[int]) -> Data:
     """The same values in another shape. The batch stays first, whatever its size."""
-    count = math.prod(data.shape)
-    if sides.count(-1) == 1:
-        sides = [count // max(-math.prod(sides), 1) if side == -1 else side for side in sides]
-    shape = tuple(sides)
-    if min(shape, default=0) < 0 or math.prod(shape) != count:
-        raise op.refuse(f"it turns {data.shape} into {shape}", "is the input shape right? (--input-shape)")
-    if not shape or shape[0] != data.shape[0]:
-        raise op.refuse(
-            f"it turns {data.shape} into {shape}, which mixes the inputs of a batch", "keep axis 0 as it is"
-        )
-    if shape == data.shape:
-        return data
-    if data.pads is not None:
-        data = op.data()
-    features = count // shape[0]
-    if data.axes is not None and len(shape) == 2 and data.axes[0] == 0:
-        flat = _flat_order(data)
-        node = op.builder.module(op.title, nn.Flatten(), data.bare())
-        return replace(node, order=None if np.array_equal(flat, np.arange(features)) else flat)
-    data = op.builder.paid(op.title, data)
-    if shape == (shape[0], features):
-        return op.builder.module(op.title, nn.Flatten(), data)
-    return replace(op.builder.call(op.title, torch.reshape, data, (-1, *shape[1:])), shape=shape)
+    if data.axes is not None and data.axes[0] == 0 and len(sides) == 2:
+        bare = data.bare()
+        flat = op.builder.reshaped(op.title, bare, (bare.shape[0], -1))
+        order = _flat_order(data)
+        if sides[0] in (-1, flat.shape[0]) and sides[1] in (-1, flat.shape[1]):
+            return replace(flat, order=None if np.array_equal(order, np.arange(len(order))) else order)
+    try:
+        return op.builder.reshaped(op.title, op.builder.paid(op.title, data), sides)
+    except ValueError as error:
+        raise op.refuse(str(error), "keep axis 0 as it is; is the input shape right? (--input-shape)") from error
 
 
 def _flat_order(data: Data) -> np.ndarray:
