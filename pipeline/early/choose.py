@@ -30,9 +30,10 @@ from .rule import KINDS, ExitRule, statistics
 from .traces import Traces
 
 LEVELS = 100  # of the margin, per timestep (Wu et al.)
-LADDER = (  # inner levels e', from bold to cautious
-    0.5, 0.3, 0.2, 0.15, 0.1, 0.07, 0.05, 0.03, 0.02, 0.015, 0.01, 0.007, 0.005, 0.003, 0.002, 0.001, 0.0005, 0.0,
-)  # fmt: skip
+INNER = (0.5, 0.3, 0.2, 0.15, 0.1, 0.07, 0.05, 0.03, 0.02, 0.015, 0.01, 0.007, 0.005, 0.003, 0.002, 0.001, 0.0)
+CAUTIOUS = (1.25, 1.5, 2.0, 3.0)  # times the thresholds of the last inner level: few samples choose them too low
+LADDER = (*((inner, 1.0) for inner in INNER), *((INNER[-1], factor) for factor in CAUTIOUS))  # from bold to cautious
+LEAST_ERROR = 5e-4  # of a sequential test: for 0 it would wait for ever
 PROMISES = {
     "right": "an early answer is right",
     "final": "an early answer is the one that the full length would give",
@@ -68,33 +69,37 @@ def choose_exit(
     delta = (1.0 - confidence) / len(LADDER)
     tried = []
     scales = fit_scales(chosen_on) if kind == "sequential" else None
-    for inner in LADDER:
-        rule = candidate(chosen_on, kind, promise, inner, scales)
+    for inner, factor in LADDER:
+        rule = candidate(chosen_on, kind, promise, inner, factor, scales)
         steps = rule.exit_steps(tested_on.scores, tested_on.decisions, tested_on.lengths)
         counts = _count(tested_on, steps, promise)
         if tail(counts["wrong"], counts["early"], share) <= delta:
             early, wrong = counts["early"], counts["wrong"]
-            said |= {"confidence": confidence, "inner_level": inner, "rules_tried": len(LADDER), "seed": seed}
+            said |= {"confidence": confidence, "inner_level": inner, "times": factor}
+            said |= {"rules_tried": len(LADDER), "seed": seed}
             said |= {"chosen_on": len(chosen_on), "tested_on": len(tested_on), **counts}
             return replace(rule, promise=said | {"proven": lower_bound(early - wrong, early, 1.0 - delta)})
         tried.append(counts)
     raise EventError(_refusal(tried, reliability, confidence, delta, len(traces)))
 
 
-def candidate(traces: Traces, kind: str, promise: str, inner: float, scales: np.ndarray | None = None) -> ExitRule:
+def candidate(
+    traces: Traces, kind: str, promise: str, inner: float, factor: float = 1.0, scales: np.ndarray | None = None
+) -> ExitRule:
     """One rule for an inner level: b(t) by C(t, b) >= 1 - inner, or log-odds above log((1 - inner) / inner).
 
-    scales: what fit_scales gave for these samples, if it is known already.
+    factor: all thresholds times this. scales: what fit_scales gave for these samples, if it is known already.
     """
     ones = np.ones(traces.timesteps)
     if kind == "sequential":
-        odds = math.log((1.0 - inner) / inner) if inner > 0 else math.inf
-        return ExitRule("sequential", np.full(traces.timesteps, odds), fit_scales(traces) if scales is None else scales)
+        error = max(inner, LEAST_ERROR)
+        odds = factor * math.log((1.0 - error) / error)
+        return ExitRule("sequential", odds * ones, fit_scales(traces) if scales is None else scales)
     margins, kept = statistics("margin", traces.scores, ones), keeps(traces, promise)
     thresholds = np.full(traces.timesteps, math.inf)
     for t in range(traces.timesteps):
         running = (traces.lengths > t) & (traces.decisions[:, t] >= 0)
-        thresholds[t] = smallest_level(margins[running, t], kept[running, t], inner)
+        thresholds[t] = factor * smallest_level(margins[running, t], kept[running, t], inner)
     return ExitRule("margin", thresholds, ones)
 
 
@@ -114,7 +119,7 @@ def smallest_level(margins: np.ndarray, kept: np.ndarray, inner: float) -> float
     levels = np.linspace(0.0, margins.max(), LEVELS, endpoint=False)
     below = np.searchsorted(margins[order], levels, side="right")  # samples with margin <= level
     above, bad = len(margins) - below, bad_below[-1] - bad_below[below]
-    passing = np.flatnonzero(bad <= inner * above)
+    passing = np.flatnonzero(bad <= inner * above + 1e-9)  # 1 - 0.8 is a little less than 0.2
     return float(levels[passing[0]]) if len(passing) else math.inf
 
 

@@ -80,5 +80,5 @@ def statistics(kind: str, scores: np.ndarray, scales: np.ndarray) -> np.ndarray:
         top = np.partition(scores, -2, axis=-1)
         return top[..., -1] - top[..., -2]
     ordered = np.sort(scores * scales[None, :, None], axis=-1)
-    behind = ordered[..., :-1] - ordered[..., -1:]  # <= 0, so that exp cannot overflow
-    return -np.log(np.exp(behind).sum(-1))
+    second = ordered[..., -2:-1]  # exp of what is behind it is at most 1, and at least one is 1
+    return ordered[..., -1] - second[..., 0] - np.log(np.exp(ordered[..., :-1] - second).sum(-1))
