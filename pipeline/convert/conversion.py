@@ -1,10 +1,11 @@
 """`convert`: a trained CNN in, a spiking Network and a report of what was lost out. Refuse or prove.
 
-Every layer either folds exactly (graph.py, rules.py, chain.py), is scaled by what calibration saw (normalize.py) and is
-measured against the CNN (report.py), or the conversion raises ConversionError and names it.
+Every layer either folds exactly (graph.py, rules.py, fold.py), is scaled by what calibration saw (scales.py, build.py)
+and is measured against the CNN (report.py), or the conversion raises ConversionError and names it.
 """
 
 import hashlib
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -15,48 +16,57 @@ from torch import Tensor, nn
 
 from ..errors import ConversionError, counted
 from ..network import Delay, Network, Readout
-from .chain import Chain
-from .graph import import_chain
-from .normalize import Normalization, Scale, build_network, measure_scales
+from .build import Built, build_layers
+from .cnn import Activation, Cnn, Weighted
+from .graph import import_cnn
+from .method import Method
 from .report import ConversionReport, measure
+from .scales import Progress, Scale, measure_scales
 
 FOLDING_TOLERANCE = 1e-4  # of the largest output: what float32 sums may differ by
 CHECK_SAMPLES = 64
+CHECK_WORK = 10**12  # multiply-accumulates that the check may take; large networks are checked on fewer samples
 
 
 @dataclass(frozen=True)
 class Conversion:
+    """A network and the measurement of it. `cnn` is the folded CNN that it carries, `method` how."""
+
     network: Network
     report: ConversionReport
+    cnn: Cnn
+    method: Method
 
 
 def convert(
-    model: nn.Module,
+    model: nn.Module | Cnn,
     input_shape: tuple[int, int, int],
     labels: Sequence[str],
     calibration: Tensor | np.ndarray | Iterable[Tensor],
     *,
-    percentile: float = 99.9,
-    over: Literal["all", "nonzero"] = "all",
-    per: Literal["layer", "channel"] = "layer",
+    method: Method | None = None,
+    percentile: float | None = None,
+    over: Literal["all", "nonzero"] | None = None,
+    per: Literal["layer", "channel"] | None = None,
     thresholds: Mapping[str, float] | None = None,
+    reset: Literal["subtract", "zero"] | None = None,
+    v_init: float | None = None,
+    input_scale: float | None = None,
     timestep_us: int | None = None,
     state_window_us: int | None = None,
     delays_us: Sequence[int] = (),
     readout: Readout | None = None,
-    reset: Literal["subtract", "zero"] = "subtract",
-    v_init: float = 0.5,
-    input_scale: float = 1.0,
+    output: int | str | None = None,
     check_timesteps: int = 128,
     max_error: float | None = 0.5,
     source: str = "",
+    progress: Progress | None = None,
 ) -> Conversion:
-    """Turn a CNN of ReLU layers into integrate-and-fire neurons. `model` is neither changed nor left in another mode.
+    """Turn a CNN into integrate-and-fire neurons. `model` is neither changed nor left in another mode.
 
+    model            a torch module that torch.fx can trace, or a Cnn that was imported before
     calibration      inputs of the training set (n, channel, height, width), a few hundred; or batches of them
-    percentile       of each layer's activations becomes firing rate 1; 100 is the largest one
-    over             count all activations, or only those above 0, in the percentile
-    per              one scale a layer, or one a channel (raises the rates of weak channels, and the SynOps)
+    method           the settings; percentile, over, per, reset, v_init and input_scale override one of it each
     thresholds       instead of percentiles: by the name of each ReLU the activation that becomes firing rate 1, for a
                      CNN that was fine-tuned as a spiking network with these (train/spiking.py)
     timestep_us      length of the slices that the CNN's inputs are the mean of; None for images
@@ -64,50 +74,41 @@ def convert(
     delays_us        the CNN's channels are the camera's as they were so many µs ago, group by group, e.g. (0, 60_000):
                      the network delays its input itself; () or (0,): no delay
     readout          Readout("membrane") by default: the last layer integrates; Readout("count") puts an IF behind it
-    v_init           membrane potential at the start, as a share of the threshold
-    input_scale      spikes (or current) per timestep that stand for an input value of 1; what a Poisson encoder of
-                     rate_per_step 0.5 needs is 0.5
+    output           which of several results of the model is converted: its number, or its key
     check_timesteps  length of the check against the CNN
     max_error        refuse if the output differs by more than this share after the check; None: never
     source           where the CNN came from, for the record
+    progress         is called with (done, of how many, what) now and then
     """
-    _check_settings(percentile, over, per, reset, v_init, input_scale, check_timesteps)
+    method = _method(method, percentile, over, per, thresholds, reset, v_init, input_scale)
+    if check_timesteps < 1:
+        raise ConversionError(f"check_timesteps is {check_timesteps}, want at least 1")
     if len(input_shape) != 3 or min(input_shape) < 1:
         raise ConversionError(f"input_shape is {tuple(input_shape)}, want (channel, height, width)")
     shape = (int(input_shape[0]), int(input_shape[1]), int(input_shape[2]))
-    inputs = _calibration(calibration, shape)
+    inputs = calibration_inputs(calibration, shape)
     readout = readout or Readout("membrane")
-    chain = import_chain(model, shape)
-    if readout.kind == "membrane" and getattr(chain.stages[-1], "relu", None):
-        raise ConversionError(
-            "the model ends with a ReLU, whose membrane cannot be read out; use Readout('count'), or leave the ReLU out"
-        )
-    samples = inputs[:CHECK_SAMPLES]
-    folding_error = _compare(model, chain, samples)
-    how = Normalization(percentile, over, per)
-    scales = measure_scales(chain, inputs, how, readout.kind == "count", thresholds)
-    provenance = _provenance(how, scales, inputs, reset, v_init, input_scale, chain, source, thresholds)
-    network = build_network(
-        chain,
-        scales,
-        shape,
-        tuple(labels),
-        readout,
-        timestep_us,
-        state_window_us,
-        input_scale,
-        reset,
-        v_init,
-        provenance,
-    )
-    report = measure(chain, network, scales, samples, check_timesteps, folding_error)
-    if max_error is not None and report.output_error > max_error:
+    cnn = model if isinstance(model, Cnn) else import_cnn(model, shape, output)
+    samples = inputs[: check_samples(cnn, check_timesteps)]
+    folding_error = 0.0 if isinstance(model, Cnn) else folding_check(model, cnn, samples, output)
+    if readout.kind == "count" and not isinstance(cnn.node(cnn.output), Activation):
+        last = Activation(f"{cnn.output}_if", (cnn.output,))
+        cnn = replace(cnn, nodes=(*cnn.nodes, last), output=last.name)
+    if thresholds is not None:
+        _all_given(cnn, thresholds)
+    scales, remarks = measure_scales(cnn, inputs, method, progress)
+    built = build_layers(cnn, scales, method, readout.kind)
+    provenance = _provenance(method, built, inputs, [*cnn.notes, *built.notes, *remarks], source)
+    network = Network(built.layers, shape, tuple(labels), readout, timestep_us, state_window_us, provenance)
+    checked = replace(network, readout=replace(readout, kind="membrane")) if "softmax" in readout.kind else network
+    report = measure(cnn, checked, built, scales, method, samples, check_timesteps, folding_error, progress)
+    if max_error is not None and not report.output_error <= max_error:
         raise ConversionError(
             f"the spiking network is {report.output_error:.0%} off the CNN after {check_timesteps} timesteps, want "
             f"at most {max_error:.0%}: {report.verdict} (max_error=None converts all the same)"
         )
     delayed = tuple(delays_us) not in ((), (0,))
-    return Conversion(with_delays(network, delays_us) if delayed else network, report)
+    return Conversion(with_delays(network, delays_us) if delayed else network, report, cnn, method)
 
 
 def with_delays(network: Network, delays_us: Sequence[int]) -> Network:
@@ -117,32 +118,24 @@ def with_delays(network: Network, delays_us: Sequence[int]) -> Network:
         inputs = counted(channels, "input channel")
         raise ConversionError(f"{counted(len(delays_us), 'delay')} cannot divide the CNN's {inputs} into groups")
     delay = Delay("delay", ("input",), tuple(delays_us))
-    first = replace(network.layers[0], inputs=(delay.name,))
-    layers = (delay, first, *network.layers[1:])
-    return replace(network, layers=layers, input_shape=(channels // len(delays_us), height, width))
+    behind = tuple(
+        replace(layer, inputs=tuple(delay.name if name == "input" else name for name in layer.inputs))
+        for layer in network.layers
+    )
+    return replace(network, layers=(delay, *behind), input_shape=(channels // len(delays_us), height, width))
 
 
-def _check_settings(
-    percentile: float, over: str, per: str, reset: str, v_init: float, input_scale: float, check_timesteps: int
-) -> None:
-    if not 0 < percentile <= 100:
-        raise ConversionError(f"percentile is {percentile}, want above 0 and at most 100 (99.9 is usual)")
-    for name, value, known in (
-        ("over", over, ("all", "nonzero")),
-        ("per", per, ("layer", "channel")),
-        ("reset", reset, ("subtract", "zero")),
-    ):
-        if value not in known:
-            raise ConversionError(f"{name} is {value!r}, want {' or '.join(map(repr, known))}")
-    if not 0 <= v_init < 1:
-        raise ConversionError(f"v_init is {v_init}, want a share of the threshold from 0 to below 1")
-    if not 0 < input_scale < float("inf"):
-        raise ConversionError(f"input_scale is {input_scale}, want above 0")
-    if check_timesteps < 1:
-        raise ConversionError(f"check_timesteps is {check_timesteps}, want at least 1")
+def check_samples(cnn: Cnn, timesteps: int) -> int:
+    """How many inputs a check of so many timesteps can afford: at most CHECK_SAMPLES."""
+    shapes, work = cnn.shapes(), 0
+    for node in cnn.nodes:
+        if isinstance(node, Weighted):
+            work += node.weight[0].numel() * math.prod(shapes[node.name])
+    return max(1, min(CHECK_SAMPLES, CHECK_WORK // max(work * timesteps, 1)))
 
 
-def _calibration(calibration: Any, shape: tuple[int, int, int]) -> Tensor:
+def calibration_inputs(calibration: Any, shape: tuple[int, int, int]) -> Tensor:
+    """Whatever the caller gave, as float32 (n, *shape). Raises ConversionError where it says nothing."""
     if isinstance(calibration, np.ndarray):
         calibration = torch.from_numpy(calibration)
     elif not isinstance(calibration, Tensor):
@@ -161,19 +154,26 @@ def _calibration(calibration: Any, shape: tuple[int, int, int]) -> Tensor:
     return inputs
 
 
-def _compare(model: nn.Module, chain: Chain, samples: Tensor) -> float:
-    """Largest difference between the model and its folded chain, as a share of the largest output."""
+def folding_check(model: nn.Module, cnn: Cnn, samples: Tensor, output: int | str | None = None) -> float:
+    """Largest difference between the model and its folded CNN, as a share of the largest output."""
     modes = {module: module.training for module in model.modules()}
+    found, wanted = [], []
     try:
+        model.eval()
         parameter = next(model.parameters(), samples)
+        quick = cnn.to(samples.dtype)
         with torch.inference_mode():
-            wanted = model.eval()(samples.to(parameter.device, parameter.dtype)).cpu().float().flatten(1)
+            for batch in samples.split(16):
+                given = model(batch.to(parameter.device, parameter.dtype, copy=True))
+                wanted.append(_one_result(given, output).cpu().float().flatten(1))
+                found.append(quick(batch))
     finally:
         for module, mode in modes.items():
             module.training = mode
-    found = chain(samples)
-    difference = float((found - wanted).abs().max()) if found.shape == wanted.shape else float("inf")
-    error = difference / max(float(wanted.abs().max()), 1e-12)
+    difference = [
+        float((a - b).abs().max()) if a.shape == b.shape else float("inf") for a, b in zip(found, wanted, strict=True)
+    ]
+    error = max(difference) / max(max(float(value.abs().max()) for value in wanted), 1e-12)
     if not error <= FOLDING_TOLERANCE:
         raise ConversionError(
             f"the folded layers do not compute what the model computes (they differ by {error:.2g} of the largest "
@@ -183,35 +183,70 @@ def _compare(model: nn.Module, chain: Chain, samples: Tensor) -> float:
     return error
 
 
-def _provenance(
-    how: Normalization,
-    scales: list[Scale | None],
-    inputs: Tensor,
-    reset: str,
-    v_init: float,
-    input_scale: float,
-    chain: Chain,
-    source: str,
+def _one_result(given: Any, output: int | str | None) -> Tensor:
+    if isinstance(given, Tensor):
+        return given
+    items = dict(given) if isinstance(given, Mapping) else dict(enumerate(given))
+    if output is None:
+        return next(item for item in items.values() if isinstance(item, Tensor))
+    chosen = items[output]
+    assert isinstance(chosen, Tensor)
+    return chosen
+
+
+def _method(
+    method: Method | None,
+    percentile: float | None,
+    over: Literal["all", "nonzero"] | None,
+    per: Literal["layer", "channel"] | None,
     thresholds: Mapping[str, float] | None,
-) -> dict[str, object]:
-    """How the network was made; no date and no path, so that the same conversion gives the same bytes."""
-    lambdas = {
-        scale.name: float(scale.values[0]) if how.per == "layer" else [float(value) for value in scale.values]
-        for scale in scales
-        if scale is not None
-    }
-    return {
-        "made_by": "dvs_run.pipeline.convert",
-        "method": "percentile normalization" if thresholds is None else "thresholds of the fine-tuning",
-        "percentile": how.percentile,
-        "over": how.over,
-        "per": how.per,
-        "lambdas": lambdas,
+    reset: Literal["subtract", "zero"] | None,
+    v_init: float | None,
+    input_scale: float | None,
+) -> Method:
+    given: dict[str, Any] = {
+        "percentile": percentile,
+        "over": over,
+        "per": per,
+        "lambdas": thresholds,
         "reset": reset,
         "v_init": v_init,
         "input_scale": input_scale,
+    }
+    if thresholds is not None:
+        for name, value in thresholds.items():
+            if not value > 0:
+                raise ConversionError(f"thresholds say {value!r} for ReLU {name!r}, want a number above 0 for each")
+    return replace(method or Method(), **{name: value for name, value in given.items() if value is not None})
+
+
+def _all_given(cnn: Cnn, thresholds: Mapping[str, float]) -> None:
+    for node in cnn.populations():
+        if node.name not in thresholds and not node.relay:
+            raise ConversionError(
+                f"thresholds say None for ReLU {node.name!r}, want a number above 0 for each; "
+                f"they name {', '.join(thresholds) or 'none'}"
+            )
+
+
+def _provenance(
+    method: Method, built: Built, inputs: Tensor, notes: list[str], source: str
+) -> dict[str, object]:
+    """How the network was made; no date and no path, so that the same conversion gives the same bytes."""
+    lambdas = {
+        name: float(values[0]) if bool((values == values[0]).all()) and method.per == "layer" else values.tolist()
+        for name, values in built.lambdas.items()
+    }
+    return {
+        "made_by": "dvs_run.pipeline.convert",
+        "method": method.name,
+        **method.described(),
+        "lambdas": lambdas,
         "calibration": {"inputs": len(inputs), "sha256": hashlib.sha256(inputs.numpy().tobytes()).hexdigest()},
-        "notes": list(chain.notes),
+        "notes": notes,
         "source": source,
         "torch": torch.__version__,
     }
+
+
+__all__ = ["Conversion", "Scale", "calibration_inputs", "convert", "folding_check", "with_delays"]

@@ -29,7 +29,7 @@ class Run:
     chosen: np.ndarray  # int64 (samples,): which of the validation data
     decisions: np.ndarray
     synops: np.ndarray  # float64 (timesteps,): cumulative SynOps per sample, without those of a constant current
-    per_layer: dict[str, float]  # SynOps per sample of all timesteps, by weight layer; {} where not counted
+    per_layer: dict[str, float]  # SynOps per sample of all timesteps, by weight layer
     clamped: int = 0  # potentials that met the range of the number format
 
 
@@ -48,16 +48,18 @@ def clocked_run(network: Network, shown: Validation, batch: int, watch: Watch, p
     if network.readout.kind in DRAWN:
         network = replace(network, readout=Readout("membrane", network.readout.window_us))
     decisions = np.empty((shown.timesteps, shown.n), np.int64)
-    synops = np.zeros(shown.timesteps)
+    synops, per_layer = np.zeros(shown.timesteps), dict[str, float]()
     for part in _batches(shown.n, batch):
         state = Clocked(network, len(part))
         scores = torch.zeros(0)
         for step, scores in enumerate(_stepped(state, shown, part)):
             decisions[step, part] = decide(scores.numpy())
             synops[step] += float(state.synops.sum())
+        for name, count in state.synops_of.items():
+            per_layer[name] = per_layer.get(name, 0.0) + count / shown.n
         watch(part, state, scores)
         progress("clocked", int(part[-1]) + 1, shown.n)
-    return Run(np.arange(shown.n), decisions, synops / shown.n, {})
+    return Run(np.arange(shown.n), decisions, synops / shown.n, per_layer)
 
 
 def engine_run(network: Network, shown: Validation, chosen: np.ndarray, numbers: str, progress: Progress) -> Run:

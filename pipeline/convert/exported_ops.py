@@ -152,6 +152,20 @@ def _slice(node: Node) -> Data:
     return node.call(operator.getitem, node.x, tuple(where))
 
 
+def _parts(node: Node) -> list[Data]:
+    """chunk and split: the channels in parts of one size, the last one perhaps smaller."""
+    axis = node.get("dim", 0) % len(node.x.shape)
+    side, size = node.x.shape[axis], node.get("split_size")
+    if size is None and "chunks" in node.arguments:
+        size = -(-side // node["chunks"])
+    sizes = node.get("split_sizes") or [min(size, side - start) for start in range(0, side, size)]
+    if axis == 0 or sum(sizes) != side:
+        raise node.refuse(f"it cuts axis {axis} of {node.x.shape} into {sizes}")
+    stops = [sum(sizes[: index + 1]) for index in range(len(sizes))]
+    wheres = [[slice(None)] * axis + [slice(stop - part, stop)] for part, stop in zip(sizes, stops, strict=True)]
+    return [node.call(operator.getitem, node.x, tuple(where)) for where in wheres]
+
+
 def _flatten(node: Node) -> Data:
     shape, start, end = node.x.shape, node.get("start_dim", 0), node.get("end_dim", -1)
     start, end = start % len(shape), end % len(shape)
@@ -257,6 +271,9 @@ RULES: dict[str, Callable[[Node], Any]] = {
     "aten.unsqueeze.default": _unsqueeze,
     "aten.permute.default": lambda node: node.call(torch.permute, node.x, tuple(node["dims"])),
     "aten.slice.Tensor": _slice,
+    "aten.chunk.default": _parts,
+    "aten.split.Tensor": _parts,
+    "aten.split_with_sizes.default": _parts,
     "aten.cat.default": lambda node: node.call(torch.cat, node["tensors"], node.get("dim", 0)),
     "aten.add.Tensor": _binary(operator.add),
     "aten.add_.Tensor": _binary(operator.add),

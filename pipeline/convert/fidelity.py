@@ -4,7 +4,7 @@ Everything is in units of λ, so that an activation of 1 wants a rate of 1. What
 (LayerFidelity); papers.md 0.3 has the identity that splits the error.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..network import IF, Conv2d, Layer, Linear, MaxPool2d, Network, Neurons
-from .chain import Chain, Weighted
+from .cnn import Activation, Cnn
 from .decide import evenly
 from .measured import LayerFidelity
 from .simulate import Clocked
@@ -164,8 +164,8 @@ class Tally:
 class LayerWatch:
     """Looks at the clocked network after the last timestep of each batch, beside the CNN's activations."""
 
-    def __init__(self, cnn: Chain, network: Network, shown: Validation, samples: int) -> None:
-        self._cnn, self._network, self._shown = cnn, network, shown
+    def __init__(self, cnn: Cnn, network: Network, shown: Validation, samples: int) -> None:
+        self._cnn, self._network, self._shown = cnn.to(torch.float32), network, shown
         self._chosen = evenly(shown.n, samples)
         self.samples = len(self._chosen)
         self._neurons = {layer.name: layer for layer in network.layers if isinstance(layer, Neurons)}
@@ -188,12 +188,12 @@ class LayerWatch:
                 moved = (state.v[name][picked] - _per_channel(layer.v_init)) / _per_channel(layer.threshold)
                 wanted = activations[name].reshape(spikes.shape) / _per_channel(_lambda(self._network, name, spikes))
                 tally.add(wanted, spikes, moved)
-        last = self._network.layers[-1].name
-        if last in activations:
+        if not isinstance(self._network.layers[-1], Neurons):
+            wanted = activations[self._cnn.output].flatten(1).double()
             window_us, step_us = self._network.readout.window_us, self._network.timestep_us
             steps = min(self._shown.timesteps, window_us // step_us) if window_us and step_us else self._shown.timesteps
-            self._missed += float((scores[picked].double() / steps - activations[last].flatten(1)).square().sum())
-            self._size += float(activations[last].square().sum())
+            self._missed += float((scores[picked].double() / steps - wanted).square().sum())
+            self._size += float(wanted.square().sum())
 
     def results(self, macs: Mapping[str, int], synops: Mapping[str, float]) -> tuple[LayerFidelity, ...]:
         """Every population that has a counterpart in the CNN, in order, and a last layer that only integrates."""
@@ -215,21 +215,13 @@ class LayerWatch:
         return tuple(found)
 
     def _activations(self, rows: np.ndarray) -> dict[str, Tensor]:
-        """Of the CNN on these samples, by the name of the population (or last layer) that stands for it."""
+        """Of the CNN on these samples: its populations, by name, and its output."""
         found: dict[str, Tensor] = {}
         for weight, inputs in self._shown.windows(rows):
-            for name, value in _named(self._cnn, inputs, set(self._neurons)):
-                found[name] = found.get(name, torch.zeros(())) + weight * value
+            for node, value in self._cnn.activations(inputs):
+                if isinstance(node, Activation) or node.name == self._cnn.output:
+                    found[node.name] = found.get(node.name, torch.zeros(())) + weight * value
         return found
-
-
-def _named(cnn: Chain, inputs: Tensor, populations: set[str]) -> Iterator[tuple[str, Tensor]]:
-    """Activations of the folded CNN by the name of the network's layer that stands for them."""
-    for stage, output in cnn.activations(inputs):
-        if isinstance(stage, Weighted):
-            counted_last = f"{stage.name}_if"
-            name = stage.relu or (counted_last if counted_last in populations else stage.name)
-            yield name, output.relu() if name in populations else output
 
 
 def _lambda(network: Network, name: str, spikes: Tensor) -> np.ndarray:

@@ -179,7 +179,7 @@ def _of_weights(weights: Weights, path: Path, architecture: str | None, shape: S
     if architecture is None:
         raise ConversionError(
             f"{path} holds {len(weights.tensors)} tensors without the network that they belong to; say the code of "
-            "yours that makes it, --architecture package.module:factory or net.py:factory, or save ONNX (docs/models.md)"
+            "yours that makes it, --architecture package.module:factory or net.py:factory, or save ONNX instead"
         )
     check_tensors(weights.tensors, str(path))
     model = make_architecture(architecture)

@@ -113,7 +113,6 @@ class Measured:
     curve: Curve
     layers: tuple[LayerFidelity, ...]
     layer_samples: int  # samples that the layers' figures are of
-    synop_samples: int  # samples that their SynOps are of
     macs: int  # multiply-accumulates of the CNN per sample
     cnn_operations: int  # 2 per MAC, and 1 per neuron with a bias (papers.md 0.15, Rueckauer et al. 2017)
     neurons: int

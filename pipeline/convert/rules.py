@@ -1,80 +1,84 @@
-"""The rules: how a layer is folded into the chain. catalogue.py says which operation of torch has which rule.
+"""The rules of layers with weights, norms and pools. catalogue.py says which operation of torch has which rule.
 
-A rule is called with a Step and the operation's own arguments (the traced values), so that Python itself binds
-defaults and keywords. Rules of arithmetic with constants are in arithmetic.py.
+A rule is called with a Step and the operation's own arguments, so that Python itself binds defaults and keywords; what
+comes from the input is Data, everything else the traced value. It returns the builder's name of the result, or Data.
 """
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from .chain import ChainBuilder, Pair, Weighted
-from .refusals import refuse
-
-
-@dataclass(frozen=True)
-class Step:
-    """One node of the graph, as a rule sees it."""
-
-    builder: ChainBuilder
-    name: str
-    kind: str  # as torch calls it, for messages
-    input_shape: tuple[int, ...]  # with the batch first
-    output_shape: tuple[int, ...]
-    swapped: bool = False  # the data is the second operand, as in `2 * x`
+from .builder import exact
+from .cnn import Pair
+from .data import Data, as_vector
+from .step import Step
 
 
 def conv2d(
     step: Step,
-    x: Tensor,
+    x: Any,
     weight: Tensor,
     bias: Tensor | None = None,
     stride: Any = 1,
     padding: Any = 0,
     dilation: Any = 1,
     groups: int = 1,
-) -> None:
-    dilation = _pair(dilation)
+) -> str:
+    constant_weights(step, x, weight, bias)
+    image, dilation = step.image(x), pair(dilation)
     if padding == "valid":
         padding = 0
-    if padding == "same":
+    if padding == "same":  # an even kernel pads one row more at the end
         spans = [d * (k - 1) for d, k in zip(dilation, weight.shape[2:], strict=True)]
-        if any(span % 2 for span in spans):
-            raise refuse(
-                step.name, step.kind, 'padding="same" with an even kernel pads one side more', "use an odd kernel"
-            )
-        padding = (spans[0] // 2, spans[1] // 2)
-    if len(step.input_shape) != 4:
-        raise refuse(
-            step.name, step.kind, f"its input has shape {step.input_shape}", "want (n, channel, height, width)"
+        before = [span // 2 for span in spans]
+        image = step.builder.pad(
+            f"{step.name}_pad", image, before[0], spans[0] - before[0], before[1], spans[1] - before[1]
         )
-    offset = torch.zeros(len(weight)) if bias is None else bias
-    step.builder.weighted(
-        Weighted(step.name, exact(weight), exact(offset), _pair(stride), _pair(padding), dilation, groups)
-    )
+        padding = 0
+    return step.builder.weighted(step.name, image, weight, bias, pair(stride), pair(padding), dilation, groups)
 
 
-def conv2d_module(step: Step, module: nn.Conv2d, x: Tensor) -> None:
-    if module.padding_mode != "zeros" and any(_pair(module.padding) if module.padding != "same" else (1,)):
-        raise refuse(step.name, step.kind, f"padding_mode is {module.padding_mode!r}", "use padding_mode='zeros'")
-    conv2d(step, x, module.weight, module.bias, module.stride, module.padding, module.dilation, module.groups)
+def conv2d_module(step: Step, module: nn.Conv2d, x: Any) -> str:
+    pads = module.padding == "same" or (module.padding != "valid" and any(pair(module.padding)))
+    if module.padding_mode != "zeros" and pads:
+        raise step.refuse(f"padding_mode is {module.padding_mode!r}", "use padding_mode='zeros'")
+    return conv2d(step, x, module.weight, module.bias, module.stride, module.padding, module.dilation, module.groups)
 
 
-def linear(step: Step, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> None:
-    if len(step.input_shape) != 2:
-        raise refuse(
-            step.name, step.kind, f"its input has shape {step.input_shape}", "flatten it to (n, features) before"
-        )
-    offset = torch.zeros(len(weight)) if bias is None else bias
-    step.builder.weighted(Weighted(step.name, exact(weight), exact(offset)))
+def constant_weights(step: Step, x: Any, weight: Any, bias: Any) -> None:
+    if isinstance(weight, Data) or isinstance(bias, Data) or not isinstance(x, Data):
+        raise step.refuse("its weights are made from the data", "want constant weights, and the input first")
+
+
+def linear(step: Step, x: Any, weight: Tensor, bias: Tensor | None = None) -> str:
+    constant_weights(step, x, weight, bias)
+    seen = as_vector(step.builder, x)
+    if seen is None:
+        return step.builder.weighted(step.name, flattened(step, x), weight, bias)
+    name, order = seen
+    if order is not None:  # the values lie in another order than (channel, y, x): the columns are put in that order
+        columns = torch.empty_like(weight)
+        columns[:, order] = weight
+        weight = columns
+    return step.builder.weighted(step.name, name, weight, bias)
+
+
+def flattened(step: Step, x: Data) -> str:
+    """The operand (n, features) as (n, features, 1, 1)."""
+    size = torch.Size(step.builder.shapes[x.name]).numel()
+    places = x.places()
+    alike = len(x.shape) == 2 and bool((places[1] == places[0] + size).all()) and bool((places[0] < size).all())
+    if not alike:
+        raise step.refuse(f"its input has shape {x.shape}", "flatten it to (n, features) before")
+    flat = step.builder.flatten(f"{step.name}_flatten" if "flatten" not in step.name else step.name, x.name)
+    return step.builder.select(f"{step.name}_features", flat, [int(place) for place in places[0].tolist()])
 
 
 def batch_norm(
     step: Step,
-    x: Tensor,
+    x: Any,
     running_mean: Tensor | None,
     running_var: Tensor | None,
     weight: Tensor | None = None,
@@ -82,132 +86,165 @@ def batch_norm(
     training: bool = False,
     momentum: float | None = 0.1,
     eps: float = 1e-5,
-) -> None:
+) -> str:
     if training or running_mean is None or running_var is None:
-        raise refuse(
-            step.name, step.kind, "it takes its statistics from each batch", "train it with track_running_stats=True"
-        )
+        raise step.refuse("it takes its statistics from each batch", "train it with track_running_stats=True")
     scale = 1.0 / torch.sqrt(exact(running_var) + eps)
     if weight is not None:
         scale = scale * exact(weight)
     shift = -exact(running_mean) * scale
     if bias is not None:
         shift = shift + exact(bias)
-    step.builder.affine(step.name, scale, shift)
+    data = step.data(x)
+    value = step.image(data) if len(data.shape) == 4 else flattened(step, data)
+    return step.builder.affine(step.name, value, scale, shift)
 
 
-def batch_norm_module(step: Step, module: nn.BatchNorm1d | nn.BatchNorm2d, x: Tensor) -> None:
-    batch_norm(step, x, module.running_mean, module.running_var, module.weight, module.bias, False, 0.1, module.eps)
+def batch_norm_module(step: Step, module: nn.BatchNorm1d | nn.BatchNorm2d, x: Any) -> str:
+    training = module.training and module.running_mean is None
+    return batch_norm(
+        step, x, module.running_mean, module.running_var, module.weight, module.bias, training, 0.1, module.eps
+    )
 
 
 def avg_pool2d(
     step: Step,
-    x: Tensor,
+    x: Any,
     kernel_size: Any,
     stride: Any = None,
     padding: Any = 0,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
     divisor_override: int | None = None,
-) -> None:
-    kernel = _pair(kernel_size)
-    stride = kernel if stride is None or stride == () else _pair(stride)
-    if any(_pair(padding)):
-        raise refuse(
-            step.name, step.kind, f"it pads by {padding}", "pool without padding, or use a strided convolution"
+) -> str:
+    image, kernel, padding = step.image(x), pair(kernel_size), pair(padding)
+    stride = kernel if stride is None or stride == () else pair(stride)
+    if any(padding) and not count_include_pad and divisor_override is None:
+        raise step.refuse(
+            "count_include_pad=False divides windows at the border by less", "pool without padding, or count it"
         )
-    whole = tuple((n - k) // s + 1 for n, k, s in zip(step.input_shape[2:], kernel, stride, strict=True))
-    if whole != step.output_shape[2:]:
-        raise refuse(step.name, step.kind, "ceil_mode makes its last windows smaller", "use ceil_mode=False")
-    step.builder.pool(step.name, kernel, stride, divisor_override or math.prod(kernel))
+    if step.output_shape[2:] != _whole(step.builder.shapes[image][1:], kernel, stride, padding):
+        raise step.refuse("ceil_mode makes its last windows smaller", "use ceil_mode=False")
+    return step.builder.avg_pool(step.name, image, kernel, stride, padding, divisor_override)
 
 
-def avg_pool2d_module(step: Step, module: nn.AvgPool2d, x: Tensor) -> None:
-    avg_pool2d(
-        step, x, module.kernel_size, module.stride, module.padding, module.ceil_mode, True, module.divisor_override
+def avg_pool2d_module(step: Step, module: nn.AvgPool2d, x: Any) -> str:
+    return avg_pool2d(
+        step,
+        x,
+        module.kernel_size,
+        module.stride,
+        module.padding,
+        module.ceil_mode,
+        module.count_include_pad,
+        module.divisor_override,
     )
 
 
-def adaptive_avg_pool2d(step: Step, x: Tensor, output_size: Any = None) -> None:
-    inputs, outputs = step.input_shape[2:], step.output_shape[2:]
+def max_pool2d(
+    step: Step,
+    x: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> str:
+    if return_indices:
+        raise step.refuse("it returns the places of the largest values", "use return_indices=False")
+    if pair(dilation) != (1, 1):
+        raise step.refuse(f"its dilation is {dilation}", "use dilation=1")
+    image, kernel, padding = step.image(x), pair(kernel_size), pair(padding)
+    stride = kernel if stride is None or stride == () else pair(stride)
+    size, out = step.builder.shapes[image][1:], step.output_shape[2:]
+    missing = [(o - 1) * s + k - (n + 2 * p) for o, s, k, n, p in zip(out, stride, kernel, size, padding, strict=True)]
+    if max(missing) > 0:  # ceil_mode: windows that reach over the end, where nothing lies
+        if not _never_negative(step, image):
+            raise step.refuse(
+                "ceil_mode lets windows reach over the border of values that may be negative",
+                "put the pool behind the ReLU, or use ceil_mode=False",
+            )
+        image = step.builder.pad(f"{step.name}_pad", image, 0, max(missing[0], 0), 0, max(missing[1], 0))
+    return step.builder.max_pool(step.name, image, kernel, stride, padding)
+
+
+def _never_negative(step: Step, name: str) -> bool:
+    """Whether a value comes straight from a ReLU or the like, so that zeros beside it change no maximum."""
+    from .cnn import Activation, Concat, MaxPool
+
+    node = step.builder.nodes.get(name)
+    if isinstance(node, MaxPool | Concat):
+        return all(_never_negative(step, before) for before in node.inputs)
+    return isinstance(node, Activation) and not node.signed
+
+
+def max_pool2d_module(step: Step, module: nn.MaxPool2d, x: Any) -> str:
+    return max_pool2d(
+        step,
+        x,
+        module.kernel_size,
+        module.stride,
+        module.padding,
+        module.dilation,
+        module.ceil_mode,
+        module.return_indices,
+    )
+
+
+def adaptive_avg_pool2d(step: Step, x: Any, output_size: Any = None) -> str:
+    return _adaptive(step, x, step.builder.avg_pool)
+
+
+def adaptive_max_pool2d(step: Step, x: Any, output_size: Any = None, return_indices: bool = False) -> str:
+    if return_indices:
+        raise step.refuse("it returns the places of the largest values", "use return_indices=False")
+    return _adaptive(step, x, step.builder.max_pool)
+
+
+def _adaptive(step: Step, x: Any, pool: Any) -> str:
+    image = step.image(x)
+    inputs, outputs = step.builder.shapes[image][1:], step.output_shape[2:]
+    if all(m % n == 0 for n, m in zip(inputs, outputs, strict=True)):
+        return step.builder.upsample(step.name, image, (outputs[0] // inputs[0], outputs[1] // inputs[1]))
     if any(n % m for n, m in zip(inputs, outputs, strict=True)):
-        raise refuse(
-            step.name,
-            step.kind,
+        raise step.refuse(
             f"its windows from {inputs[0]}x{inputs[1]} to {outputs[0]}x{outputs[1]} differ in size",
             "choose an output size that divides the input, such as 1",
         )
     kernel = (inputs[0] // outputs[0], inputs[1] // outputs[1])
-    step.builder.pool(step.name, kernel, kernel, math.prod(kernel))
+    return str(pool(step.name, image, kernel, kernel))
 
 
-def mean(step: Step, x: Tensor, dim: Any = None, keepdim: bool = False, dtype: Any = None) -> None:
-    axes = sorted(axis % len(step.input_shape) for axis in ([dim] if isinstance(dim, int) else dim or ()))
-    if len(step.input_shape) != 4 or axes != [2, 3]:
-        raise refuse(step.name, step.kind, f"it averages over the axes {dim}", "only the mean over (2, 3) is converted")
-    kernel = (step.input_shape[2], step.input_shape[3])
-    step.builder.pool(step.name, kernel, kernel, math.prod(kernel))
+def mean(step: Step, x: Any, dim: Any = None, keepdim: bool = False, dtype: Any = None) -> str:
+    return _over_image(step, x, dim, None)
 
 
-def relu(step: Step, x: Tensor, inplace: bool = False) -> None:
-    step.builder.relu(step.name)
+def total(step: Step, x: Any, dim: Any = None, keepdim: bool = False, dtype: Any = None) -> str:
+    return _over_image(step, x, dim, 1)
 
 
-def clamp(step: Step, x: Tensor, min: Any = None, max: Any = None) -> None:
-    if max is not None or min is None or float(min) != 0.0:
-        raise refuse(
-            step.name, step.kind, f"it keeps values within {min}..{max}", "only clamp(min=0), a ReLU, is converted"
+def _over_image(step: Step, x: Any, dim: Any, divisor: int | None) -> str:
+    data = step.data(x)
+    axes = sorted(axis % len(data.shape) for axis in ([dim] if isinstance(dim, int) else dim or ()))
+    if len(data.shape) != 4 or not axes or not set(axes) <= {2, 3}:
+        raise step.refuse(
+            f"it runs over the axes {dim} of shape {data.shape}", "only the axes 2 and 3 of an image are converted"
         )
-    step.builder.relu(step.name)
+    image = step.image(data)
+    height, width = step.builder.shapes[image][1:]
+    kernel = (height if 2 in axes else 1, width if 3 in axes else 1)
+    return step.builder.avg_pool(step.name, image, kernel, kernel, (0, 0), divisor)
 
 
-def flatten(step: Step, x: Tensor, *sizes: Any, **named: Any) -> None:
-    """Flattening, or no change at all; a Network's layers flatten in the same (channel, y, x) order by themselves."""
-    features = math.prod(step.input_shape[1:])
-    flat = step.output_shape[:2] == (step.input_shape[0], features)  # (n, features), or with ones behind
-    if not flat and step.output_shape != step.input_shape:
-        raise refuse(
-            step.name,
-            step.kind,
-            f"it turns {step.input_shape} into {step.output_shape}",
-            "only flattening to (n, features) is converted",
-        )
+def _whole(size: tuple[int, ...], kernel: Pair, stride: Pair, padding: Pair) -> tuple[int, ...]:
+    """What a pool makes of an image without ceil_mode."""
+    return tuple((n + 2 * p - k) // s + 1 for n, k, s, p in zip(size, kernel, stride, padding, strict=True))
 
 
-def dropout(step: Step, x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> None:
-    if training and p > 0:
-        raise refuse(
-            step.name,
-            step.kind,
-            "it is active in eval mode too",
-            "call it with training=self.training, or use nn.Dropout",
-        )
-
-
-def identity(step: Step, x: Tensor, *rest: Any, **named: Any) -> None:
-    """Changes nothing (dropout in eval mode, contiguous, float, ...)."""
-
-
-def softmax(step: Step, x: Tensor, dim: int | None = None, *rest: Any, **named: Any) -> None:
-    _end(step, dim, "softmax")
-
-
-def log_softmax(step: Step, x: Tensor, dim: int | None = None, *rest: Any, **named: Any) -> None:
-    _end(step, dim, "log_softmax")
-
-
-def _end(step: Step, dim: int | None, kind: str) -> None:
-    axes = len(step.input_shape)
-    if (1 if dim is None else dim % axes) != 1 or math.prod(step.input_shape[2:]) != 1:
-        raise refuse(
-            step.name, step.kind, f"it runs over axis {dim}", "a softmax may only be the end, over the classes"
-        )
-    step.builder.end_softmax(step.name, kind)
-
-
-def exact(value: Tensor) -> Tensor:
-    return value.detach().double()
-
-
-def _pair(value: Any) -> Pair:
+def pair(value: Any) -> Pair:
     return (int(value), int(value)) if isinstance(value, int) else (int(value[0]), int(value[-1]))
+
+
+def windows(kernel: Pair) -> int:
+    return math.prod(kernel)

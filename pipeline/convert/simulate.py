@@ -55,6 +55,7 @@ class Clocked:
         self._gates: dict[str, _Gates] = {}
         self._past: list[Tensor] = []  # the inputs of earlier timesteps, the latest first; as many as delays need
         self.synops = torch.zeros(self.n, dtype=torch.float64)  # of each copy since the reset
+        self.synops_of: dict[str, float] = {}  # the same of all copies together, by weight layer
         for layer in self.network.layers:
             shape = (self.n, *self._shapes[layer.name])
             if isinstance(layer, Neurons):
@@ -121,7 +122,9 @@ class Clocked:
         """How many spikes each value of a layer's output stands for; adds the SynOps of a layer with weights."""
         value = values[layer.name]
         if isinstance(layer, Conv2d | Linear):
-            self.synops += (counts[layer.inputs[0]] * self._fan_out[layer.name]).flatten(1).sum(1)
+            done = (counts[layer.inputs[0]] * self._fan_out[layer.name]).flatten(1).sum(1)
+            self.synops += done
+            self.synops_of[layer.name] = self.synops_of.get(layer.name, 0.0) + float(done.sum())
             return value
         if isinstance(layer, Neurons | MaxPool2d):
             return value.abs() if getattr(layer, "signed", True) else value

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from ..errors import ConversionError
 from ..network import Conv2d, Linear, Network, Neurons
 from ..stream import BinnedSlice
+from .cnn import Cnn, Weighted
 from .conversion import Conversion
 from .decide import DRAWN, Progress, Run, clocked_run, cnn_run, decide, engine_run, evaluating, evenly
 from .fidelity import LayerWatch
-from .graph import import_chain
 from .measured import Curve, Measured, Stage
 from .simulate import macs
 from .validation import Coding, Images, Recordings, Validation
@@ -36,7 +36,7 @@ def measure_stages(
     labels: Tensor | np.ndarray | Sequence[int],
     timesteps: int,
     *,
-    coding: Coding = "constant",
+    coding: Coding | None = None,
     numbers: Sequence[str] = NUMBERS,
     engine_samples: int = 500,
     layer_samples: int = 256,
@@ -49,7 +49,8 @@ def measure_stages(
     inputs          images (n, channel, height, width) as the CNN wants them; with coding "events" recordings, each a
                     sequence of at least `timesteps` BinnedSlices
     labels          index of the right class of each
-    coding          "constant" current or "poisson" spikes for images, "events" for recordings
+    coding          "constant" current or "poisson" spikes for images, "events" for recordings; None: as the method of
+                    the conversion says, or "events" where inputs are no tensor
     numbers         of the engine's number formats, those to run
     engine_samples  how many samples the engine sees, evenly spaced; likewise layer_samples for the layers' figures
     batch           samples at once in the clocked network
@@ -64,14 +65,14 @@ def measure_stages(
             f"timesteps, batch, engine_samples and layer_samples are {timesteps}, {batch}, {engine_samples} and "
             f"{layer_samples}; want each at least 1"
         )
+    if coding is None:
+        coding = conversion.method.input if isinstance(inputs, Tensor) else "events"
     shown = _shown(inputs, network, timesteps, coding, seed)
     targets = _targets(labels, shown.n, len(network.labels))
-    shape = next(shown.windows(np.zeros(1, np.int64)))[1].shape[1:]
-    cnn = import_chain(model, (int(shape[0]), int(shape[1]), int(shape[2])))
     with evaluating(model) as original:
         wanted = cnn_run(original, shown, batch)
-    imported = cnn_run(cnn, shown, batch)
-    watch = LayerWatch(cnn, network, shown, layer_samples)
+    imported = cnn_run(conversion.cnn.to(torch.float32), shown, batch)
+    watch = LayerWatch(conversion.cnn, network, shown, layer_samples)
     clocked = clocked_run(network, shown, batch, watch, progress)
     chosen = evenly(shown.n, engine_samples)
     engines = {name: engine_run(network, shown, chosen, name, progress) for name in numbers}
@@ -80,18 +81,18 @@ def measure_stages(
     stages = [verdicts.stage(CNN, decide(wanted)), verdicts.stage(IMPORTED, decide(imported))]
     stages.append(verdicts.stage(CLOCKED, clocked.decisions[-1]))
     stages += [verdicts.stage(f"event-driven, {name}", run.decisions[-1], chosen) for name, run in engines.items()]
-    per_layer = next(iter(engines.values())).per_layer if engines else {}
-    work = macs(network)
+    work, first = macs(network), _first_layers(network)
+    current = {name: float(work[name]) for name in first} if coding == "constant" else {}
+    in_cnn = _macs_of_cnn(conversion.cnn, work)
     return Measured(
         coding=coding,
         timesteps=timesteps,
         stages=tuple(stages),
-        curve=_curve(clocked, verdicts, network, coding),
-        layers=watch.results(work, per_layer),
+        curve=_curve(clocked, verdicts, network, 2.0 * sum(current.values())),
+        layers=watch.results(work, {**clocked.per_layer, **current}),
         layer_samples=watch.samples,
-        synop_samples=len(chosen) if engines else 0,
-        macs=sum(work.values()),
-        cnn_operations=2 * sum(work.values()) + _biased(network),
+        macs=in_cnn,
+        cnn_operations=2 * in_cnn + _biased(conversion.cnn),
         neurons=_neurons(network),
         folding_error=float(np.abs(imported - wanted).max() / max(np.abs(wanted).max(), 1e-30)),
         notes=_notes(network, engines),
@@ -120,7 +121,7 @@ class _Decisions:
         )
 
 
-def _curve(run: Run, verdicts: _Decisions, network: Network, coding: Coding) -> Curve:
+def _curve(run: Run, verdicts: _Decisions, network: Network, first_layer: float) -> Curve:
     wanted, targets = verdicts.wanted[run.chosen], verdicts.targets[run.chosen]
     updates = _neurons(network) * np.arange(1, len(run.synops) + 1)
     return Curve(
@@ -129,7 +130,7 @@ def _curve(run: Run, verdicts: _Decisions, network: Network, coding: Coding) -> 
         error=tuple((run.decisions != targets).mean(1).tolist()),
         agreement=tuple((run.decisions == wanted).mean(1).tolist()),
         synops=tuple(run.synops.tolist()),
-        first_layer=2.0 * _first_macs(network) if coding == "constant" else 0.0,
+        first_layer=first_layer,
         updates=tuple(updates.astype(float).tolist()),
     )
 
@@ -172,21 +173,27 @@ def _neurons(network: Network) -> int:
     return sum(int(np.prod(shapes[layer.name])) for layer in network.layers if isinstance(layer, Neurons))
 
 
-def _biased(network: Network) -> int:
-    """Outputs of weight layers that add a bias."""
-    shapes = network.shapes()
-    return sum(
-        int(np.prod(shapes[layer.name]))
-        for layer in network.layers
-        if isinstance(layer, Conv2d | Linear) and layer.bias is not None
-    )
+def _macs_of_cnn(cnn: Cnn, work: dict[str, int]) -> int:
+    """MACs of the CNN's own layers: not of those that stand in for a change of scale, a choice of channels, a border."""
+    own = [node.name for node in cnn.nodes if isinstance(node, Weighted) and not node.copies]
+    return sum(work[name] for name in own if name in work)
 
 
-def _first_macs(network: Network) -> int:
-    """MACs of the weight layers that the input reaches without passing neurons."""
-    reached, work = {"input"}, macs(network)
+def _biased(cnn: Cnn) -> int:
+    """Outputs of the CNN's layers that add a bias."""
+    shapes = cnn.shapes()
+    biased = [node for node in cnn.nodes if isinstance(node, Weighted) and bool((node.bias != 0).any())]
+    return sum(int(np.prod(shapes[node.name])) for node in biased)
+
+
+def _first_layers(network: Network) -> list[str]:
+    """The weight layers that the input reaches without passing neurons."""
+    reached = {"input"}
+    found = []
     for layer in network.layers:
-        if not isinstance(layer, Neurons) and reached & set(layer.inputs):
-            reached.add(layer.name)
-    first = [layer for layer in network.layers if isinstance(layer, Conv2d | Linear) and reached & set(layer.inputs)]
-    return sum(work[layer.name] for layer in first)
+        if isinstance(layer, Neurons) or not reached & set(layer.inputs):
+            continue
+        reached.add(layer.name)
+        if isinstance(layer, Conv2d | Linear):
+            found.append(layer.name)
+    return found

@@ -47,43 +47,49 @@ class Verdict:
         return limit is None or self.loss <= limit + 1e-9
 
     @property
+    def margin(self) -> float:
+        """Points around the CNN's accuracy that count as having arrived: what is allowed, else half a point."""
+        return 0.5 if self.allowed is None else max(self.allowed, 0.0)
+
+    @property
     def settled(self) -> int | None:
-        """First timestep from which on the error stays within half a point (or what is allowed) of the CNN's."""
-        margin = max(0.5 if self.allowed is None else self.allowed, 0.0) / 100
-        limit = 1 - self.converted.cnn_right / self.converted.n + margin + 1e-12
+        """First timestep from which on the error stays within `margin` of the CNN's."""
+        limit = 1 - self.converted.cnn_right / self.converted.n + self.margin / 100 + 1e-12
         late = [step for step, error in enumerate(self.measured.curve.error, 1) if error > limit]
         first = late[-1] + 1 if late else 1
         return first if first <= self.measured.timesteps else None
 
     @property
     def sentence(self) -> str:
+        """The finding, behind PASSED or FAILED where a loss is allowed."""
+        judged = "" if self.allowed is None else f"{'PASSED' if self.passed() else 'FAILED'}: "
+        return judged + self.finding
+
+    @property
+    def finding(self) -> str:
         """What the conversion cost, in one sentence."""
         stage, allowed = self.converted, self.allowed
         low, high = stage.loss_interval
-        judged = "" if allowed is None else f"{'PASSED' if self.passed() else 'FAILED'}: "
+        limit = "" if allowed is None else f", {allowed:g} allowed"
         text = (
-            f"{judged}{stage.accuracy:.2%} after {self.measured.timesteps} timesteps, the CNN "
-            f"{stage.cnn_right / stage.n:.2%}, on the same {stage.n:,} samples: a loss of {points(self.loss)} "
-            f"(95 % interval {low:.2f} to {high:.2f})"
+            f"a loss of {points(self.loss)} (95 % interval {signed(low)} to {signed(high)}){limit}: "
+            f"{percent(stage.accuracy)} after {self.measured.timesteps} timesteps, the CNN "
+            f"{percent(stage.cnn_right / stage.n)}, on the same {stage.n:,} samples"
         )
-        if allowed is None:
-            return text + "."
-        text += f", {allowed:g} allowed"
-        if self.passed() and high > allowed:
-            return f"{text}; more samples are needed to be sure of it."
-        return text + "."
+        if allowed is not None and self.passed() and high > allowed:
+            text += "; it takes more samples to be sure of it"
+        return f"{text[0].upper()}{text[1:]}."
 
     @property
     def cost(self) -> str:
         """When it gets there, and at how many operations."""
         curve, settled = self.measured.curve, self.settled
-        margin = 0.5 if self.allowed is None else self.allowed
         if settled is None:
-            return f"It is not within {margin:g} points of the CNN after {self.measured.timesteps} timesteps."
-        ratio = curve.operations[settled - 1] / self.measured.cnn_operations
+            return f"It is not within {self.margin:g} points of the CNN after {self.measured.timesteps} timesteps."
+        ratio = curve.operations[settled - 1] / max(self.measured.cnn_operations, 1)
         return (
-            f"It stays within {margin:g} points of the CNN from timestep {settled} on, at {ratio:.2f} times the CNN's "
-            f"operations (a MAC being two, a SynOp one)."
+            f"It stays within {self.margin:g} points of the CNN from timestep {settled} on, at {ratio:.2f} times the "
+            "CNN's operations (a MAC being two, a SynOp one)."
         )
 
     @property
@@ -100,8 +106,8 @@ class Verdict:
     def warnings(self) -> tuple[str, ...]:
         """Stages that do not do what the converted network does."""
         found = [
-            f"{stage.name} loses {points(stage.loss)} on {stage.n:,} samples (95 % interval "
-            f"{stage.loss_interval[0]:.2f} to {stage.loss_interval[1]:.2f})"
+            f"{stage.name}: a loss of {points(stage.loss)} on {stage.n:,} samples (95 % interval "
+            f"{signed(stage.loss_interval[0])} to {signed(stage.loss_interval[1])})."
             for stage in self.measured.stages[1:]
             if stage.name != self.converted.name and stage.loss_interval[0] > max(self.allowed or 0.0, 0.0)
         ]
@@ -144,17 +150,19 @@ def advise(culprit: Culprit, timesteps: int) -> str:
             "training?"
         )
     reason, remedy = _CAUSES[culprit.cause]
-    text = reason.format(clipped=layer.clipped or 0.0, spikes=(layer.active_rate or 0.0) * timesteps, T=timesteps)
+    text = reason.format(
+        clipped=percent(layer.clipped or 0.0), spikes=(layer.active_rate or 0.0) * timesteps, T=timesteps
+    )
     if size < UNREMARKABLE:
-        return f"No layer stands out; the largest single error is {size:.1%} in {layer.name}, where {text}."
+        return f"No layer stands out; the largest single error is {percent(size, 1)} in {layer.name}, where {text}."
     if culprit.cause == "rounding" and (layer.active_rate or 0.0) * timesteps >= 8:
         remedy = "more timesteps bring it closer"
-    return f"The worst layer is {layer.name} ({size:.1%} of its activation): {text}. Way out: {remedy}."
+    return f"The worst layer is {layer.name} ({percent(size, 1)} of its activation): {text}. Way out: {remedy}."
 
 
 _CAUSES: dict[Cause, tuple[str, str]] = {
     "clipping": (
-        "{clipped:.2%} of its activations lie above the highest rate and are clipped",
+        "{clipped} of its activations lie above the highest rate and are clipped",
         "a higher percentile, one scale per channel, or neurons that may fire more than once a timestep",
     ),
     "early spikes": (
@@ -186,7 +194,16 @@ _CAUSES: dict[Cause, tuple[str, str]] = {
 }
 
 
+def percent(share: float, digits: int = 2) -> str:
+    """98.51 %."""
+    return f"{100 * share:.{digits}f} %"
+
+
+def signed(value: float) -> str:
+    """Two digits and a true minus; never -0.00."""
+    return f"{round(value, 2) + 0.0:.2f}".replace("-", "\N{MINUS SIGN}")
+
+
 def points(loss: float) -> str:
-    """0.12 points; 1 point; never -0.00."""
-    value = round(loss, 2) + 0.0
-    return f"{value:.2f} point{'' if value == 1 else 's'}"
+    """0.12 points; 1.00 point."""
+    return f"{signed(loss)} point{'' if round(loss, 2) == 1 else 's'}"
