@@ -174,7 +174,7 @@ def _neurons(network: Network) -> int:
 
 
 def _macs_of_cnn(cnn: Cnn, work: dict[str, int]) -> int:
-    """MACs of the CNN's own layers: not of those that stand in for a change of scale, a choice of channels, a border."""
+    """MACs of the CNN's own layers, without those that stand in for a change of scale, a choice or a border."""
     own = [node.name for node in cnn.nodes if isinstance(node, Weighted) and not node.copies]
     return sum(work[name] for name in own if name in work)
 
