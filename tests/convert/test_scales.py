@@ -6,8 +6,9 @@ import torch
 from torch import nn
 
 from dvs_run.pipeline.convert import convert
-from dvs_run.pipeline.convert.graph import import_chain
-from dvs_run.pipeline.convert.normalize import Normalization, measure_scales
+from dvs_run.pipeline.convert.graph import import_cnn
+from dvs_run.pipeline.convert.method import Method
+from dvs_run.pipeline.convert.scales import measure_scales
 from dvs_run.pipeline.network import Conv2d, Delay, Linear, Network
 
 from . import nets
@@ -15,8 +16,9 @@ from . import nets
 MODEL = "conv, average pool, linear"
 
 
-def scales(model, calibration, percentile=99.9, over="all", per="layer", count_last=False, shape=nets.SHAPE):
-    return measure_scales(import_chain(model, shape), calibration, Normalization(percentile, over, per), count_last)
+def scales(model, calibration, percentile=99.9, over="all", per="layer", shape=nets.SHAPE):
+    found, _ = measure_scales(import_cnn(model, shape), calibration, Method(percentile=percentile, over=over, per=per))
+    return list(found.values())
 
 
 def identity(channels=1):
