@@ -208,7 +208,7 @@ def _laid_out(values: np.ndarray, path: Path, shape: Shape3) -> tuple[np.ndarray
     if values.ndim == 4 and values.shape[1:] == (height, width, channels):
         return values.transpose(0, 3, 1, 2), ["inputs are (n, height, width, channel); they were turned"]
     raise ConversionError(
-        f"{path} holds inputs of shape {values.shape}, want (n, {channels}, {height}, {width}): n, channel, height, width"
+        f"{path} holds inputs of shape {values.shape}, want (n, {channels}, {height}, {width}): channel, height, width"
     )
 
 

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from ..errors import ConversionError, DvsError, RecordingError
 from ..files import open_regular
 from ..idx import labels_beside, read_idx, read_labels
-from .weights import check_unpacked_size, read_torch
+from .weights import check_tensors, check_unpacked_size, read_torch
 
 Shape3 = tuple[int, int, int]
 INPUT_NAMES = ("inputs", "images", "x", "data", "x_train", "X")  # of the member of an .npz, or the key of a .pt
@@ -24,9 +25,10 @@ def read_file(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
         start = file.read(8)
     if start[:2] in (b"\0\0", b"\x1f\x8b"):
         try:
-            return read_idx(path), read_labels(labels_beside(path))
-        except RecordingError:
-            return read_idx(path), None  # no labels beside it: images alone
+            beside = labels_beside(path)
+        except RecordingError:  # images alone
+            return read_idx(path), None
+        return read_idx(path), read_labels(beside)
     try:
         if start[:6] == b"\x93NUMPY":
             return np.load(path, mmap_mode="r", allow_pickle=False), None
@@ -49,9 +51,11 @@ def read_file(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
 
 def _chosen(arrays: dict[Any, Any], path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     """The array of inputs and the array of labels among those of a file."""
-    plain = {str(name): np.asarray(array.detach().cpu().float() if hasattr(array, "is_floating_point") and
-             array.is_floating_point() else array) for name, array in arrays.items()
-             if isinstance(array, np.ndarray) or hasattr(array, "detach")}  # fmt: skip
+    tensors = {str(name): array for name, array in arrays.items() if isinstance(array, Tensor)}
+    check_tensors(tensors, str(path))
+    plain = {str(name): array for name, array in arrays.items() if isinstance(array, np.ndarray)}
+    for key, tensor in tensors.items():  # bytes stay bytes, half precision becomes float32
+        plain[key] = (tensor.float() if tensor.is_floating_point() else tensor).detach().numpy()
     labels = next((plain[name] for name in LABEL_NAMES if name in plain), None)
     others = [name for name in plain if name not in LABEL_NAMES]
     name = next((name for name in INPUT_NAMES if name in plain), others[0] if len(others) == 1 else None)
