@@ -1,4 +1,4 @@
-"""HDF5 files as nested dicts, for NIR. The only file that imports h5py.
+"""HDF5 files as nested dicts, for NIR. The only file that imports h5py; apart.py runs the reading.
 
 A file is somebody else's: it may be cut, mutated or hostile. Its tree is walked by us, and what could reach beyond the
 file (links to other files, arrays kept in other files, filters that are loaded as plugins), or grow without bound
@@ -27,15 +27,13 @@ FILTERS = {1: "gzip", 2: "shuffle", 3: "fletcher32", 4: "szip", 32000: "lzf"}  #
 PACK_FROM = 64  # numbers; shorter arrays are not compressed
 
 
-def read_tree(path: str | Path) -> Tree:
-    """Everything in an HDF5 file. Raises NetworkError where it is not one, or reaches beyond itself."""
-    h5py, path = _h5py(), Path(path)
-    if not path.exists():
-        raise NetworkError(f"there is no file {path}")
-    if not path.is_file():
-        raise NetworkError(f"{path} is a folder, a pipe or a device; want one NIR file")
+def walk(path: Path) -> Tree:
+    """Everything in an HDF5 file, read in this process: for apart.py, whose `read_tree` is the door.
+
+    Raises NetworkError where it is not one, or reaches beyond itself.
+    """
     try:
-        with h5py.File(path, "r", locking="best-effort") as file:
+        with _h5py().File(path, "r", locking="best-effort") as file:
             return _Walk(path).group(file, 0)
     except DvsError:
         raise

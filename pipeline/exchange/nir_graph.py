@@ -39,7 +39,7 @@ class Graph:
 def read_graph(tree: Tree, path: object) -> Graph:
     """The graph of a file. Raises NetworkError, naming the node, unless it leads from one input to one output."""
     root = tree.get("node")
-    if not isinstance(root, dict) or root.get("type") != "NIRGraph":
+    if not isinstance(root, dict) or not isinstance(root.get("type"), str) or root["type"] != "NIRGraph":
         raise NetworkError(f"{path} is an HDF5 file without a NIRGraph in 'node'; is it a NIR file?")
     nodes, edges = _flattened(root, "", 0)
     known = {name for edge in edges for name in edge} - set(nodes)

@@ -14,7 +14,7 @@ import numpy as np
 from ..errors import NetworkError
 from ..network import BROKEN_FILE, LAYER_TYPES, Network, Readout
 from .hdf5 import Tree
-from .nir_write import FORMAT, KEY, NATIVE, to_tree
+from .nir_write import ARRAYS, FORMAT, KEY, NATIVE, to_tree
 
 NAMES = {"threshold": "v_threshold"}  # NIR's names of our arrays
 
@@ -30,11 +30,11 @@ def restore(tree: Tree, path: object) -> Network:
     """The Network that `nir_write.to_tree` made this tree of. Raises NetworkError where the file says otherwise."""
     try:
         network = _restored(tree, path)
+        changed = _first_difference(to_tree(network)["node"], tree["node"])
     except NetworkError:
         raise
     except BROKEN_FILE as error:
         raise NetworkError(f"{path}: the metadata {KEY!r} are not as this program writes them ({error})") from error
-    changed = _first_difference(to_tree(network)["node"], tree["node"])
     if changed:
         raise NetworkError(
             f"{path}: {changed} is not what the metadata {KEY!r} belong to; was the file changed by another program? "
@@ -49,13 +49,9 @@ def _restored(tree: Tree, path: object) -> Network:
         raise NetworkError(
             f"{path}: the metadata {KEY!r} are of format {document.get('format')}, this program reads {FORMAT}"
         )
-    nodes = tree["node"]["nodes"]
-    layers = []
-    for entry in document["layers"]:
-        node = nodes[entry] if isinstance(entry, str) else {}
-        layers.append(_layer(entry if isinstance(entry, dict) else json.loads(node["metadata"][KEY]), node))
+    nodes, arrays = tree["node"]["nodes"], tree["node"]["metadata"].get(ARRAYS, {})
     return Network(
-        layers=tuple(layers),
+        layers=tuple(_layer(item, nodes.get(item["node"], {}), arrays) for item in document["layers"]),
         input_shape=tuple(document["input_shape"]),
         labels=tuple(document["labels"]),
         readout=Readout(**document["readout"]),
@@ -65,22 +61,22 @@ def _restored(tree: Tree, path: object) -> Network:
     )
 
 
-def _layer(described: dict[str, Any], node: Tree) -> Any:
-    kind = LAYER_TYPES.get(described.pop("type"))
+def _layer(described: dict[str, Any], node: Tree, arrays: Tree) -> Any:
+    kind = LAYER_TYPES.get(described["type"])
     if kind is None:
         raise NetworkError(f"layer {described.get('name')!r} is of a type that is not known; is the file newer?")
     values: dict[str, Any] = {}
     for entry in fields(kind):
         value = described[entry.name]
         if isinstance(value, dict):
-            value = _array(entry.name, node)
+            value = _array(entry.name, node if entry.name in NATIVE else arrays, value["array"])
         values[entry.name] = tuple(value) if isinstance(value, list) else value
     return kind(**values)
 
 
-def _array(name: str, node: Tree) -> np.ndarray:
+def _array(name: str, place: Tree, key: str) -> np.ndarray:
     """An array of a layer, a copy that is not written to. Thresholds lie there per neuron, ours are per channel."""
-    values = node[NAMES.get(name, name)] if name in NATIVE else node["metadata"][name]
+    values = place[NAMES.get(key, key)]
     if name == "threshold":
         values = values.reshape(len(values), -1)[:, 0]
     array = np.array(values, np.float32, order="C")

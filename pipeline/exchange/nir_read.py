@@ -13,7 +13,8 @@ import numpy as np
 from ..errors import NetworkError
 from ..layers import Shape
 from ..network import BROKEN_FILE, Network, Readout
-from .hdf5 import Tree, read_tree
+from .apart import read_tree
+from .hdf5 import Tree
 from .nir_graph import Graph, Node, read_graph
 from .nir_layers import Layers
 from .nir_neurons import MEANINGS, Meaning, per_channel

@@ -1,10 +1,11 @@
-"""A Network as a NIR graph, and back exactly: what NIR has no word for goes into metadata.
+"""A Network as a NIR graph, from which nir_own.py makes the same Network again.
 
 NIR's neurons are equations in continuous time, with a reset to `v_reset` and nothing said of timesteps, of what is read
 out, or of a start potential. Where its words suffice they are used, so that other readers see the same weights, wiring
-and thresholds. `metadata/dvs_run` of the graph and of its nodes (JSON) has the rest, and the arrays that are ours only
-lie beside it. Layers that NIR has no node for become nodes of type "dvs_run.MaxPool2d" and the like, which others must
-refuse instead of passing by; `portable=True` refuses them here.
+and thresholds. The graph's `metadata/dvs_run` (JSON) has the rest, and `metadata/dvs_run_arrays` the arrays that no
+node holds; nodes have no metadata, because nir 1.0.4 refuses those of a Conv2d. Layers that NIR has no node for become
+nodes of type "dvs_run.MaxPool2d" and the like, which others must refuse instead of passing by; `portable=True` refuses
+them here.
 
 An Add has no node either: in NIR the edges that enter a node add up.
 """
@@ -12,7 +13,6 @@ An Add has no node either: in NIR the edges that enter a node add up.
 import json
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -24,10 +24,11 @@ from .hdf5 import Tree, write_tree
 
 NIR_VERSION = "1.0.8"  # of the package whose files ours look like
 KEY = "dvs_run"  # of our metadata
+ARRAYS = "dvs_run_arrays"
 FORMAT = 1
 OWN = "dvs_run."  # begins the types that are no NIR
 NO_CLOCK_US = 1000  # timestep that time constants are given for where a network has none
-NATIVE = ("weight", "bias", "threshold")  # arrays that lie in the node itself; the others in its metadata
+NATIVE = ("weight", "bias", "threshold")  # arrays that lie in the node itself; the others in the metadata
 
 
 def write_nir(network: Network, path: str | Path, portable: bool = False) -> list[str]:
@@ -65,7 +66,7 @@ def to_tree(network: Network) -> Tree:
             "type": "NIRGraph",
             "nodes": graph.nodes,
             "edges": graph.edges,
-            "metadata": {KEY: json.dumps(document, ensure_ascii=False)},
+            "metadata": {KEY: json.dumps(document, ensure_ascii=False), ARRAYS: graph.arrays},
         },
     }
 
@@ -124,7 +125,8 @@ class _Graph:
     network: Network
     nodes: dict[str, Tree] = field(default_factory=dict)
     edges: list[list[str]] = field(default_factory=list)
-    order: list[Any] = field(default_factory=list)  # of our layers: the node's name, or all of a layer without node
+    order: list[Tree] = field(default_factory=list)  # our layers, and which node each is
+    arrays: Tree = field(default_factory=dict)  # those that no node holds
 
     def __post_init__(self) -> None:
         self._shapes = self.network.shapes()
@@ -141,13 +143,13 @@ class _Graph:
         )
         if isinstance(layer, Add) and len(set(sources)) == len(sources) and layer.name not in self._joined:
             self._sources[layer.name] = sources
-            self.order.append(_described(layer))
+            self._describe(layer, None)
             return
         if isinstance(layer, Linear) and not flat[0]:
             sources = [self._flatten(f"{key_of(layer.name)}.flatten", sources, self._shapes[layer.inputs[0]])]
-        key = self._put(key_of(layer.name), _node(layer, self), sources)
+        key = self._put(key_of(layer.name), _nir_fields(layer, self), sources)
         self._sources[layer.name] = [key]
-        self.order.append(key)
+        self._describe(layer, key)
 
     def finish(self) -> None:
         last = self.network.layers[-1].name
@@ -166,23 +168,25 @@ class _Graph:
     def _flatten(self, key: str, sources: list[str], shape: Shape) -> str:
         return self._put(key, _flatten_node(shape), sources)
 
+    def _describe(self, layer: Layer, node: str | None) -> None:
+        """Note all fields of a layer; where a field is an array, where it lies."""
+        described: Tree = {"type": type(layer).__name__, "node": node}
+        for entry in fields(layer):
+            value = getattr(layer, entry.name)
+            if isinstance(value, np.ndarray):
+                place = entry.name if entry.name in NATIVE else f"{len(self.order):03d}.{entry.name}"
+                if entry.name not in NATIVE:
+                    self.arrays[place] = value
+                value = {"array": place}
+            described[entry.name] = value
+        self.order.append(described)
+
     def _put(self, key: str, node: Tree, sources: list[str]) -> str:
         while key in self.nodes:
             key += "_"  # a layer may be called as a node of ours
         self.nodes[key] = node
         self.edges += [[source, key] for source in dict.fromkeys(sources)]
         return key
-
-
-def _node(layer: Layer, graph: _Graph) -> Tree:
-    node = _nir_fields(layer, graph)
-    arrays = {
-        entry.name: getattr(layer, entry.name)
-        for entry in fields(layer)
-        if entry.name not in NATIVE and isinstance(getattr(layer, entry.name), np.ndarray)
-    }
-    node["metadata"] = {KEY: json.dumps(_described(layer), ensure_ascii=False), **arrays}
-    return node
 
 
 def _nir_fields(layer: Layer, graph: _Graph) -> Tree:
@@ -236,15 +240,6 @@ def _neurons(layer: Neurons, graph: _Graph) -> Tree:
         "v_leak": np.zeros(shape, np.float32),
         "v_threshold": threshold,
     }
-
-
-def _described(layer: Layer) -> dict[str, Any]:
-    """Type, and all fields but arrays; of those it says only which there are."""
-    described: dict[str, Any] = {"type": type(layer).__name__}
-    for entry in fields(layer):
-        value = getattr(layer, entry.name)
-        described[entry.name] = {"array": entry.name} if isinstance(value, np.ndarray) else value
-    return described
 
 
 def key_of(name: str) -> str:
