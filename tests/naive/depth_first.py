@@ -63,7 +63,7 @@ class DepthFirst:
         if window and self.tick % (window // self.timestep_us * 64) == 0:
             self.start_hidden()
         for name, y, x in self.turns[self.tick % 64]:
-            self.fire([(name, (c, y, x)) for c in range(self.twin.shapes[name][0])])
+            self.fire(self.at_threshold(name, [(c, y, x) for c in range(self.twin.shapes[name][0])]))
 
     def work_off(self, source, place):
         self.spikes[source] += 1
@@ -71,7 +71,7 @@ class DepthFirst:
             gain = np.zeros(self.twin.shapes[source], int)
             gain[place] = 1
             self.gained.append((self.tick // 64, gain))
-        reached = {}  # neuron: number of the last edge that led to it
+        added = []
         for number, (end, i) in enumerate(self.edges):
             if self.twin.routes[end][i][0] != source:
                 continue
@@ -79,13 +79,22 @@ class DepthFirst:
             self.synops[name] = self.synops.get(name, 0) + int(times.sum())
             if end in self.v:
                 self.v[end][tuple(places.T)] += weights
-                reached |= {(end, tuple(target)): number for target in places.tolist()}
+                added.append((number, end, places))
             else:
                 gain = np.zeros(self.twin.shapes[end], int)
                 gain[tuple(places.T)] = weights
                 self.gained.append((self.tick // 64, gain))
+        # what several edges lead to comes with the last of them
+        reached = {neuron: number for number, end, places in added for neuron in self.at_threshold(end, places)}
         by_edge_row_column_channel = lambda neuron: (reached[neuron], *neuron[1][1:], neuron[1][0])  # noqa: E731
         self.fire(sorted(reached, key=by_edge_row_column_channel))
+
+    def at_threshold(self, name, places):
+        """Those of the neurons at `places` (n, 3) that are at or above threshold: [(name, place)]."""
+        places = np.array(places).reshape(-1, 3)
+        at = tuple(places.T)
+        potentials = self.v[name][at] + self.twin.bias[name][at] * (self.tick - self.started) // 64
+        return [(name, tuple(place)) for place in places[potentials >= self.thresholds[name][at[0]]].tolist()]
 
     def impulse(self, end, i, source, place):
         """(places (n, 3) of `end` that a spike reaches along a route, what it adds to each, how many weights those are,
@@ -107,16 +116,13 @@ class DepthFirst:
         return self.impulses[key]
 
     def fire(self, neurons):
-        """Those at or above threshold are reset, then their spikes worked off, each to its end."""
-        firing = []
+        """These, at or above threshold, are reset, then their spikes worked off, each to its end."""
         for name, place in neurons:
-            threshold = int(self.thresholds[name][place[0]])
-            flowed = int(self.twin.bias[name][place]) * (self.tick - self.started) // 64
-            potential = int(self.v[name][place]) + flowed
-            if potential >= threshold:
-                self.v[name][place] -= threshold if self.twin.by_name[name].reset == "subtract" else potential
-                firing.append((name, place))
-        for name, place in firing:
+            if self.twin.by_name[name].reset == "subtract":
+                self.v[name][place] -= self.thresholds[name][place[0]]
+            else:
+                self.v[name][place] -= self.potential(name)[place]
+        for name, place in neurons:
             self.work_off(name, place)
 
     def evidence(self):
