@@ -73,7 +73,8 @@ class Decider(Classifier):
             faults.append(f"thresholds: {error}")
         if network is not None and rule is not None:
             faults += [f"thresholds: {text}" for text in check_fits(rule, network, self.config.numbers)]
-        if network is not None and (isinstance(rule, StreamRule) or self.config.margin is not None):
+        own = self.config.thresholds is None and self.config.margin is not None
+        if network is not None and (isinstance(rule, StreamRule) or own):
             faults += _unfit_for_streams(network)
         return faults
 

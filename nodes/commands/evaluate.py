@@ -248,5 +248,5 @@ def _plain(outcome: Outcome, labels: tuple[str, ...], macs: int, early: Early) -
         "macs_of_the_cnn": macs,
         "labels": list(labels),
         "confusion": outcome.confusion(len(labels)).tolist(),
-        **({} if early is None else {"early": {"promise": dict(early[0].promise), **early[1]}}),
+        **({} if early is None else {"early": {**early[1], "promised": dict(early[0].promise)}}),
     }

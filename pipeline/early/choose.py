@@ -139,7 +139,7 @@ def fit_scales(traces: Traces) -> np.ndarray:
         if not here.any():
             continue
         low, high = 0.0, 1e3 / -here.min()  # beyond, every score but the largest has lost for good
-        for _ in range(40):
+        for _ in range(30):
             middle = (low + high) / 2
             shares = np.exp(middle * here)
             shares /= shares.sum(1, keepdims=True)
