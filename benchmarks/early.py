@@ -5,11 +5,12 @@
 Rules are chosen on samples that the weights never saw: MNIST's last 5,000 training images, people of the simulator that
 are neither in the training of the gesture network nor in its test. They are judged on test samples, shown to their end,
 so that the answer at the full length is known for each. "trained" are rules chosen on samples that the weights did see.
-Scores over time are kept in the cache folder; the figures go to benchmarks/results/early.json.
+Scores over time are kept in the cache folder; the figures go to benchmarks/results/early-*.json.
 """
 
 import argparse
 import hashlib
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -40,15 +41,12 @@ RELIABILITIES = (0.9, 0.95, 0.98, 0.99)
 
 
 def main() -> None:
-    options = _arguments()
-    results: dict[str, Any] = {"runs": []}
+    options, command = _arguments(), " ".join(["python -m benchmarks.early", *sys.argv[1:]])
     for name, wanted, tables in (
         ("mnist", options.mnist, _mnist), ("nmnist", options.nmnist, _nmnist), ("gesture", True, _gesture),
     ):  # fmt: skip
         if wanted and (not options.only or name in options.only):
-            for table in tables(options):
-                results["runs"].append(table)
-                write("early", results)
+            write(f"early-{name}", {"command": command, "runs": list(tables(options))})
 
 
 def _mnist(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
