@@ -11,7 +11,6 @@ round, so for each part of each step the least of the rounds counts: others on t
 """
 
 import argparse
-import ctypes
 import os
 from collections import namedtuple
 from pathlib import Path
@@ -27,6 +26,7 @@ from dvs_run.pipeline.network import Network
 
 from . import engine_parts as parts
 from .engine import ours, timing, workloads
+from .engine.clock import now
 from .engine.origin import origin, write
 
 CONFIGURATIONS = ((10_000, 0.001), (200_000, 0.01), (1_000_000, 0.10))  # events a second, share of neurons that fire
@@ -90,17 +90,6 @@ def as_figures(ns: np.ndarray, whole: np.ndarray, work: np.ndarray, clock_ns: fl
         "share": {name: round(us / by_part.sum(), 3) for name, us in zip(PARTS, by_part, strict=True)},
         "layers": layers,
     }
-
-
-_now = ctypes.CDLL(None).clock_gettime
-_now.argtypes, _now.restype = [ctypes.c_int, ctypes.c_void_p], ctypes.c_int
-
-
-@njit
-def now(address, stamp):  # type: ignore[no-untyped-def]
-    """Nanoseconds of the monotonic clock, which writes seconds and nanoseconds to `stamp`."""
-    _now(1, address)
-    return stamp[0] * 1_000_000_000 + stamp[1]
 
 
 @njit

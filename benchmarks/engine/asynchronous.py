@@ -11,7 +11,6 @@ tests/engine and benchmarks/engine/asynchronous_exact.py, not here.
 """
 
 import argparse
-import ctypes
 import json
 import os
 import time
@@ -28,6 +27,7 @@ from dvs_run.pipeline.events import EVENT_DTYPE
 from dvs_run.pipeline.network import Network
 
 from . import timing, workloads
+from .clock import now
 from .origin import origin, write
 from .workloads import Slices
 
@@ -145,19 +145,13 @@ def _after_silence(engine: AsyncEngine, events: np.ndarray, rounds: int) -> dict
     return {"silence_s": SILENCE_US / 1e6, "ms": round(least, 3), "spikes": spikes}
 
 
-_now = ctypes.CDLL(None).clock_gettime
-_now.argtypes, _now.restype = [ctypes.c_int, ctypes.c_void_p], ctypes.c_int
-
-
 @njit(nogil=True)
 def serve(events, size, one, address, stamp, nanos, arguments):  # type: ignore[no-untyped-def]
-    """nanos[i] = time of event i by the monotonic clock, which writes seconds and nanoseconds to `stamp`."""
+    """nanos[i] = time of event i within the kernel."""
     for i in range(len(events)):
-        _now(1, address)
-        began = stamp[0] * 1_000_000_000 + stamp[1]
+        began = now(address, stamp)
         push_events(events[i : i + size], one, *arguments)
-        _now(1, address)
-        nanos[i] = stamp[0] * 1_000_000_000 + stamp[1] - began
+        nanos[i] = now(address, stamp) - began
 
 
 def main() -> None:
