@@ -69,15 +69,15 @@ def _layer(described: dict[str, Any], node: Tree, arrays: Tree) -> Any:
     for entry in fields(kind):
         value = described[entry.name]
         if isinstance(value, dict):
-            value = _array(entry.name, node if entry.name in NATIVE else arrays, value["array"])
+            value = _array(node if value["array"] in NATIVE else arrays, value["array"])
         values[entry.name] = tuple(value) if isinstance(value, list) else value
     return kind(**values)
 
 
-def _array(name: str, place: Tree, key: str) -> np.ndarray:
+def _array(place: Tree, key: str) -> np.ndarray:
     """An array of a layer, a copy that is not written to. Thresholds lie there per neuron, ours are per channel."""
     values = place[NAMES.get(key, key)]
-    if name == "threshold":
+    if key == "threshold":
         values = values.reshape(len(values), -1)[:, 0]
     array = np.array(values, np.float32, order="C")
     array.flags.writeable = False

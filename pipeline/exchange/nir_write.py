@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import NetworkError
-from ..layers import Add, AvgPool2d, Concat, Conv2d, Delay, Flatten, Layer, Linear, Shape, SumPool2d, Upsample
+from ..layers import Add, AvgPool2d, Concat, Conv2d, Flatten, Layer, Linear, Shape, SumPool2d
 from ..network import Network
-from ..neurons import LIF, MaxPool2d, Neurons
+from ..neurons import LIF, Neurons
 from .hdf5 import Tree, write_tree
 
 NIR_VERSION = "1.0.8"  # of the package whose files ours look like
@@ -28,7 +28,7 @@ ARRAYS = "dvs_run_arrays"
 FORMAT = 1
 OWN = "dvs_run."  # begins the types that are no NIR
 NO_CLOCK_US = 1000  # timestep that time constants are given for where a network has none
-NATIVE = ("weight", "bias", "threshold")  # arrays that lie in the node itself; the others in the metadata
+NATIVE = ("weight", "bias", "threshold")  # arrays that lie in the node as they are; the others in the metadata
 
 
 def write_nir(network: Network, path: str | Path, portable: bool = False) -> list[str]:
@@ -37,11 +37,15 @@ def write_nir(network: Network, path: str | Path, portable: bool = False) -> lis
     `portable` refuses, with NetworkError, what NIR's own equations cannot say. Raises NetworkError also where the file
     cannot be written.
     """
-    if portable:
-        _check_portable(network)
     tree = to_tree(network)
+    notes = differences(network, tree)
+    if portable and notes[:-1]:
+        raise NetworkError(
+            f"{notes[0]}; export without --portable for a file that this program reads back, or convert with what NIR "
+            "can say (--reset zero --v-init 0)"
+        )
     write_tree(path, tree)
-    return differences(network)
+    return notes
 
 
 def to_tree(network: Network) -> Tree:
@@ -71,21 +75,18 @@ def to_tree(network: Network) -> Tree:
     }
 
 
-def differences(network: Network) -> list[str]:
-    """What NIR cannot say of this network, so that others will not run it as we do."""
-    found = []
+def differences(network: Network, tree: Tree) -> list[str]:
+    """What NIR cannot say of this network, so that others will not run it as we do; last what is true of every one."""
+    found = [
+        f"layer {name!r} ({node['type'].removeprefix(OWN)}) has no node in NIR, so others refuse the file"
+        for name, node in tree["node"]["nodes"].items()
+        if node["type"].startswith(OWN)
+    ]
     for layer in network.layers:
-        if isinstance(layer, Concat | Upsample | MaxPool2d | Delay):
-            found.append(
-                f"layer {layer.name!r} is a {type(layer).__name__}, which NIR has no node for; others refuse it"
-            )
-        elif isinstance(layer, Neurons):
-            own = _beyond_nir(layer)
-            found += (
-                [f"layer {layer.name!r} {', '.join(own)}: in metadata only, other programs pass it by"] if own else []
-            )
-    found.append("neurons fire at v >= threshold; NIR says v > threshold, sinabs >=, norse and snntorch >")
-    return found
+        own = ", ".join(_beyond_nir(layer)) if isinstance(layer, Neurons) else ""
+        if own:
+            found.append(f"layer {layer.name!r} {own}, which NIR cannot say, so others pass it by")
+    return [*found, "neurons fire at v >= threshold; NIR says v > threshold, as norse and snntorch do (sinabs: >=)"]
 
 
 def _beyond_nir(layer: Neurons) -> list[str]:
@@ -101,21 +102,6 @@ def _beyond_nir(layer: Neurons) -> list[str]:
     if layer.v_min is not None:
         own.append("has a floor")
     return own
-
-
-def _check_portable(network: Network) -> None:
-    for layer in network.layers:
-        if isinstance(layer, Concat | Upsample | MaxPool2d | Delay):
-            raise NetworkError(
-                f"layer {layer.name!r} is a {type(layer).__name__}, which NIR has no node for; export without "
-                "--portable for a file that this program reads back, or convert a CNN without it"
-            )
-        own = _beyond_nir(layer) if isinstance(layer, Neurons) else []
-        if own:
-            raise NetworkError(
-                f"layer {layer.name!r} {', '.join(own)}, which NIR's {type(layer).__name__} cannot say; export without "
-                "--portable, or convert with --reset zero --v-init 0"
-            )
 
 
 @dataclass
@@ -174,8 +160,9 @@ class _Graph:
         for entry in fields(layer):
             value = getattr(layer, entry.name)
             if isinstance(value, np.ndarray):
-                place = entry.name if entry.name in NATIVE else f"{len(self.order):03d}.{entry.name}"
-                if entry.name not in NATIVE:
+                place = entry.name
+                if place not in NATIVE or isinstance(layer, LIF):
+                    place = f"{len(self.order):03d}.{entry.name}"
                     self.arrays[place] = value
                 value = {"array": place}
             described[entry.name] = value
@@ -221,24 +208,29 @@ def _flatten_node(shape: Shape) -> Tree:
 
 
 def _neurons(layer: Neurons, graph: _Graph) -> Tree:
-    """tau = dt / (1 - decay) and r = tau / dt: with a step of forward Euler, v <- v * decay + input, as ours."""
+    """An IF as it is; a LIF with tau = dt / (1 - decay), so that a step of forward Euler gives
+
+        v <- v * decay + (1 - decay) * r * input
+
+    which with v_threshold = (1 - decay) * threshold and r = 1 fires as ours does. (r = 1 / (1 - decay) would say the
+    same, but norse and sinabs pass r by.)
+    """
     shape = graph.shape_of(layer)
 
     def spread(values: np.ndarray) -> np.ndarray:
         whole = values.reshape(-1, *[1] * (len(shape) - 1)).astype(np.float32)
         return np.ascontiguousarray(np.broadcast_to(whole, shape))
 
-    threshold = spread(layer.threshold)
     if not isinstance(layer, LIF):
-        return {"type": "IF", "r": np.ones(shape, np.float32), "v_threshold": threshold}
+        return {"type": "IF", "r": np.ones(shape, np.float32), "v_threshold": spread(layer.threshold)}
     step = (graph.network.timestep_us or NO_CLOCK_US) / 1e6
-    resistance = 1 / (1 - layer.decay.astype(np.float64))
+    lost = 1 - layer.decay.astype(np.float64)
     return {
         "type": "LIF",
-        "tau": spread(step * resistance),
-        "r": spread(resistance),
+        "tau": spread(step / lost),
+        "r": np.ones(shape, np.float32),
         "v_leak": np.zeros(shape, np.float32),
-        "v_threshold": threshold,
+        "v_threshold": spread(lost * layer.threshold),
     }
 
 
