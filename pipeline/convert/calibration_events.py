@@ -1,11 +1,11 @@
 """Windows of labelled recordings to calibrate an event network on, at several event rates, in milliseconds.
 
 An image says how large an activation is; a stream also says how fast events come. The same scene seen faster gives
-more events per timestep and larger activations: scales measured at one rate clip at twice that rate. So each recording is
-shown at several speeds, in windows of equal milliseconds.
+more events per timestep and larger activations: scales measured at one rate clip at twice that rate. So each recording
+is shown at several speeds, in windows of equal milliseconds.
 
-What the CNN sees of a window is the mean count per timestep, as in training (train/windows.py); what the spiking network
-sees are the counts of each slice.
+What the CNN sees of a window is the mean count per timestep, as in training (train/windows.py); what the spiking
+network sees are the counts of each slice.
 """
 
 from collections.abc import Iterator, Sequence
