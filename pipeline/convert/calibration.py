@@ -6,6 +6,7 @@ files is calibration_files.py's work, recordings of events are calibration_event
 """
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -17,6 +18,9 @@ import numpy as np
 from ..errors import ConversionError, counted
 from ..idx import read_labels
 from .calibration_files import Shape3, drawn, is_idx, read_file, read_folder
+
+
+TEST_NAMES = {"test", "testing", "t10k"}  # a file that has one in its name, or a folder of this name
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,8 @@ def read_inputs(
     values, found = read_file(path)
     if targets is not None:
         found = read_file(Path(targets))[0].reshape(-1) if not is_idx(Path(targets)) else read_labels(targets)
-    chosen = drawn(len(values), limit, seed) if values.ndim else np.zeros(0, np.int64)
+    values = np.atleast_1d(values)
+    chosen = drawn(len(values), limit, seed)
     if found is not None and found.size != len(values):
         raise ConversionError(
             f"{path} holds {counted(len(values), 'input')}, but {counted(found.size, 'label')} came along"
@@ -187,7 +192,7 @@ def _finish(
         raise ConversionError(f"{path}: all values are {low:g}, which says nothing about any layer; give real inputs")
     if values.dtype.kind == "f" and high > 16 and scaling == Scaling():
         notes.append(f"inputs lie in {low:g}..{high:g}; if the CNN was trained on 0..1, say --scale 1/255")
-    if any(word in part.lower() for part in path.parts[-3:] for word in ("test", "t10k")):
+    if TEST_NAMES & {*re.split("[^a-z0-9]+", path.name.lower()), path.parent.name.lower()}:
         notes.append(f"{path.name} looks like a test set; what is chosen on it is not measured by it")
     checked = None if targets is None else _checked_targets(targets, path, labels)
     known = tuple(labels) if labels is not None else names
