@@ -80,7 +80,7 @@ def measure_stages(
     verdicts = _Decisions(decide(wanted), targets)
     stages = [verdicts.stage(CNN, decide(wanted)), verdicts.stage(IMPORTED, decide(imported))]
     stages.append(verdicts.stage(CLOCKED, clocked.decisions[-1]))
-    stages += [verdicts.stage(f"event-driven, {name}", run.decisions[-1], chosen) for name, run in engines.items()]
+    stages += [verdicts.stage(f"event-driven {name}", run.decisions[-1], chosen) for name, run in engines.items()]
     work, first = macs(network), _first_layers(network)
     current = {name: float(work[name]) for name in first} if coding == "constant" else {}
     in_cnn = _macs_of_cnn(conversion.cnn, work)

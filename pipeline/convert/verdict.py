@@ -78,6 +78,8 @@ class Verdict:
         )
         if allowed is not None and self.passed() and high > allowed:
             text += "; it takes more samples to be sure of it"
+        elif not self.passed() and low <= (allowed or 0.0):
+            text += "; so few samples cannot tell it from what is allowed"
         return f"{text[0].upper()}{text[1:]}."
 
     @property
