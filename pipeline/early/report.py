@@ -17,6 +17,7 @@ class Exits:
     promise: str  # "right" or "final": what was promised of early answers; "right" where nothing was
     reliability: float | None  # the share that was promised
     steps: np.ndarray  # int64 (n,): timesteps until the answer
+    latest: np.ndarray  # int64 (n,): timesteps after which it would have fallen anyway
     lengths: np.ndarray  # int64 (n,): timesteps of the whole sample
     answers: np.ndarray  # int64 (n,): at the exit; -1 undecided, which counts as wrong
     last: np.ndarray  # int64 (n,): at the full length
@@ -26,8 +27,8 @@ class Exits:
 
     @property
     def early(self) -> np.ndarray:
-        """bool (n,): answered before the end."""
-        return self.steps < self.lengths
+        """bool (n,): answered before it had to be; the promise is about these."""
+        return self.steps < self.latest
 
     @property
     def kept(self) -> tuple[int, int]:
@@ -71,6 +72,7 @@ def judge_exits(rule: ExitRule, traces: Traces) -> Exits:
         rule.promise.get("promise", "right"),
         rule.promise.get("reliability"),
         steps,
+        np.minimum(traces.lengths, rule.timesteps),
         traces.lengths,
         traces.decisions[rows, steps - 1],
         traces.last,

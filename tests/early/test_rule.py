@@ -114,3 +114,11 @@ def test_the_report_counts_by_hand():
     assert figures["median_ms"] == 10.0
     assert figures["reliability_achieved"] == 0.0
     assert figures["synops_saved"] == pytest.approx(1 - 50 / 60)
+
+
+def test_an_answer_at_the_last_timestep_of_the_rule_is_not_an_early_one():
+    traces = random_traces(50, seed=2)
+    exits = judge_exits(rule([np.inf] * 10), traces)
+    assert exits.steps.tolist() == [10] * 50
+    assert exits.plain(1_000)["early"] == 0
+    assert exits.plain(1_000)["reliability_achieved"] is None
