@@ -19,7 +19,6 @@ from ..errors import ConversionError, counted
 from ..idx import read_labels
 from .calibration_files import Shape3, drawn, is_idx, read_file, read_folder
 
-
 TEST_NAMES = {"test", "testing", "t10k"}  # a file that has one in its name, or a folder of this name
 
 

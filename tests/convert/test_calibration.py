@@ -150,7 +150,7 @@ def test_a_limit_draws_inputs_with_their_labels_by_seed(tmp_path):
 
 BAD = {  # what a .npz holds, what the message must say
     "another shape": ({"x": np.ones((5, 3, 6, 4))}, r"holds inputs of shape \(5, 3, 6, 4\), want \(n, 3, 4, 6\)"),
-    "a single number": ({"x": np.float32(1)}, r"shape \(\)"),
+    "a single number": ({"x": np.float32(1)}, r"shape \(1,\), want"),
     "no inputs": ({"x": np.ones((0, *SHAPE))}, "holds no inputs; want a few hundred"),
     "complex numbers": ({"x": np.ones((2, *SHAPE), complex)}, "holds complex128, want numbers"),
     "not finite": ({"x": np.where(np.arange(72) == 7, np.nan, 1.0).reshape(1, *SHAPE)}, "1 values are infinite"),
