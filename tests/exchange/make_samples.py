@@ -5,7 +5,9 @@ Run by hand, in an environment of its own, since these libraries ask for version
 
     pip install torch h5py pbr
     pip install --no-deps nir==1.0.8 nirtorch==2.0.2 norse==1.1.0 snntorch==1.0.0 sinabs==3.1.3
-    python tests/exchange/make_samples.py
+    PYTHONHASHSEED=0 python tests/exchange/make_samples.py
+    pip install --no-deps nir==1.0.4  # the only version with which norse reads
+    python tests/exchange/make_samples.py ours
 
 Weights are ours: random multiples of 1/64, so that sums are exact in float32 and a potential does lie on its threshold
 now and then. `NAME.nir.gz` is the library's own file, packed; `NAME.npz` has `inputs` (timestep, channel, y, x) and,
@@ -38,6 +40,9 @@ def main() -> None:
     HERE.mkdir(exist_ok=True)
     rng = np.random.default_rng(7)
     inputs = (rng.random((STEPS, *SHAPE)) < 0.15).astype(np.float32)
+    if "ours" in sys.argv[1:]:
+        _ours_in_norse(inputs)
+        return
     for name, (make, write, simulate) in SAMPLES.items():
         torch.manual_seed(3)
         net = make()
@@ -55,6 +60,20 @@ def main() -> None:
             **{f"spikes{i}": count.numpy().astype(np.int16) for i, count in enumerate(counts)},
         )
         print(name, [int(count.sum()) for count in counts], file=sys.stderr)
+
+
+def _ours_in_norse(inputs: np.ndarray) -> None:
+    """ours_in_norse.nir.gz is of `dvs export --portable` and stays; what its outputs are is norse's count."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "net.nir").write_bytes(gzip.decompress((HERE / "ours_in_norse.nir.gz").read_bytes()))
+        net, state, count = norse.from_nir(nir.read(Path(folder) / "net.nir"), dt=0.001), None, torch.zeros(())
+    with torch.no_grad():
+        for x in torch.from_numpy(inputs):  # without a batch axis, which its Flatten would take in
+            spikes, state = net(x, state)
+            count = count + spikes
+    np.savez_compressed(
+        HERE / "ours_in_norse.npz", inputs=inputs.astype(np.uint8), spikes0=count.numpy().astype(np.int16)
+    )
 
 
 def _coarsen(net: nn.Module) -> None:

@@ -82,8 +82,11 @@ def saved(network, folder):
 def spikes(network, inputs):
     """Spike counts of every layer of neurons, float arrays in order, after all of `inputs` (timestep, ...)."""
     clocked = Clocked(network, 1)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # several wait for each other longer than such a small network takes
     for x in inputs.astype(np.float32):
         clocked.step(torch.from_numpy(x[None]))
+    torch.set_num_threads(threads)
     return [clocked.spikes[layer.name][0].numpy() for layer in network.layers if isinstance(layer, Neurons)]
 
 
