@@ -187,7 +187,7 @@ def _cells(counts: np.ndarray, width: float, height: float, left: float, bottom:
     """One path for each level of darkness, runs of equal cells as one rectangle."""
     rows, columns = counts.shape
     most = max(int(counts.max()), 1)
-    level = np.ceil(LEVELS * np.log1p(counts) / math.log1p(most)).astype(int)
+    level = np.minimum(np.ceil(LEVELS * np.log1p(counts) / math.log1p(most)), LEVELS).astype(int)
     paths: list[list[str]] = [[] for _ in range(LEVELS + 1)]
     for row in range(rows):
         starts = np.flatnonzero(np.diff(level[row], prepend=-1))

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from .measured import LayerFidelity, Measured, Stage
 
 Cause = Literal["dead", "clipping", "early spikes", "late spikes", "rounding", "reset", "max pool", "input", "unknown"]
+LONGEST_NAME = 60  # of a layer, in a sentence
 UNREMARKABLE = 0.05  # relative error of a layer below which nobody need act
 
 
@@ -146,20 +147,18 @@ def find_culprit(layers: tuple[LayerFidelity, ...]) -> Culprit | None:
 def advise(culprit: Culprit, timesteps: int) -> str:
     """One sentence: the layer, what is wrong with it, and the way out."""
     layer, size = culprit.layer, culprit.size
+    name = layer.name if len(layer.name) <= LONGEST_NAME else layer.name[: LONGEST_NAME - 1] + "…"
     if culprit.cause == "dead":
-        return (
-            f"The worst layer is {layer.name}: no sample excites any of its neurons; are the inputs scaled as in "
-            "training?"
-        )
+        return f"The worst layer is {name}: no sample excites any of its neurons; are the inputs scaled as in training?"
     reason, remedy = _CAUSES[culprit.cause]
     text = reason.format(
         clipped=percent(layer.clipped or 0.0), spikes=(layer.active_rate or 0.0) * timesteps, T=timesteps
     )
     if size < UNREMARKABLE:
-        return f"No layer stands out; the largest single error is {percent(size, 1)} in {layer.name}, where {text}."
+        return f"No layer stands out; the largest single error is {percent(size, 1)} in {name}, where {text}."
     if culprit.cause == "rounding" and (layer.active_rate or 0.0) * timesteps >= 8:
         remedy = "more timesteps bring it closer"
-    return f"The worst layer is {layer.name} ({percent(size, 1)} of its activation): {text}. Way out: {remedy}."
+    return f"The worst layer is {name} ({percent(size, 1)} of its activation): {text}. Way out: {remedy}."
 
 
 _CAUSES: dict[Cause, tuple[str, str]] = {
