@@ -33,7 +33,7 @@ th{{font-weight:600;color:var(--soft);font-size:12.5px;text-align:right;vertical
 th,td{{padding:7px 9px;border-bottom:1px solid var(--line)}} td{{text-align:right;white-space:nowrap}}
 th:first-child,td:first-child{{text-align:left;padding-left:0}} th.left{{text-align:left}}
 td.name{{white-space:normal;overflow-wrap:anywhere;
-min-width:92px;max-width:250px;font-weight:600}} td.bar{{width:234px}} td.bar svg{{display:block;width:220px}}
+min-width:92px;max-width:250px;font-weight:600}} td.bar{{width:204px}} td.bar svg{{display:block;width:190px}}
 td.added svg{{display:block;width:150px}} td.text{{text-align:left;white-space:normal;overflow-wrap:anywhere}}
 tr.worst td{{background:color-mix(in srgb,var(--early) 13%,transparent)}} tr.worst td:first-child{{padding-left:9px}}
 .plots{{display:grid;grid-template-columns:repeat(auto-fit,minmax(420px,1fr));gap:22px;margin-top:10px}}
@@ -59,6 +59,7 @@ stroke-dasharray:6 4}} .snn.band{{fill:var(--snn);fill-opacity:.17}} .cnn.band{{
 .late{{fill:var(--late);background:var(--late)}} .rounding{{fill:var(--rounding);background:var(--rounding)}}
 .arrived{{fill:var(--arrived);background:var(--arrived)}} i.snn{{background:var(--snn)}} i.cnn{{background:var(--cnn)}}
 i.open{{background:none!important;border:2px solid var(--cnn)}} i.open.snn{{border-color:var(--snn)}}
+.plots .legend{{min-height:46px;align-content:flex-end}} td.stage{{min-width:172px}}
 @media (max-width:620px){{main{{padding:22px 16px}} .sentence{{font-size:20px}} .plots{{grid-template-columns:1fr}}}}
 @media print{{:root{{color-scheme:light;{LIGHT}}} body{{font-size:11pt}} main{{max-width:none;padding:0}}
 *{{-webkit-print-color-adjust:exact;print-color-adjust:exact}}

@@ -93,7 +93,7 @@ def _stage_row(stage: Stage, index: int, low: float) -> str:
     least, most = stage.loss_interval
     loss = f"{signed(stage.loss)} ({signed(least)} to {signed(most)})"
     return _cells(
-        f'<td class="name">{plain(stage.name)}</td><td class="bar">{bar}</td>',
+        f'<td class="name stage">{plain(stage.name)}</td><td class="bar">{bar}</td>',
         percent(stage.accuracy),
         f"{100 * stage.interval[0]:.2f} to {100 * stage.interval[1]:.2f}",
         percent(stage.agreement) if index else "",
