@@ -5,7 +5,6 @@ file (links to other files, arrays kept in other files, filters that are loaded 
 (shapes that promise more than they hold, groups within themselves), is refused before anything of it is read.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 Tree = dict[str, Any]  # names to Trees, numeric arrays, strings, or lists of strings (of lists of strings)
 
 MOST_OBJECTS = 100_000  # groups and arrays of one file
+MOST_TEXTS = 200_000  # in one list, of edges say
 MOST_TEXT = 64 << 20  # characters of all strings of one file
 DEEPEST = 16  # groups within groups
 FILTERS = {1: "gzip", 2: "shuffle", 3: "fletcher32", 4: "szip", 32000: "lzf"}  # built into h5py, nothing is loaded
@@ -99,14 +99,15 @@ class _Walk:
 
     def array(self, item: "h5py.Dataset", where: str) -> Any:
         self.check_storage(item, where)
-        if _h5py().check_string_dtype(item.dtype) is not None:
-            return self.strings(item, where)
-        if item.dtype.kind not in "fiub" or item.dtype.itemsize > 8 or item.shape is None:
+        is_text = _h5py().check_string_dtype(item.dtype) is not None
+        if not is_text and (item.dtype.kind not in "fiub" or item.dtype.itemsize > 8):
             raise self.refused(where, f"holds {item.dtype}, want numbers or text")
+        if item.shape is None:
+            raise self.refused(where, "is empty")
         self.bytes += int(np.prod(item.shape, dtype=object)) * item.dtype.itemsize
         if self.bytes > MAX_FILE_BYTES:
             raise self.refused(where, f"and what comes before unpack to more than {MAX_FILE_BYTES >> 30} GiB")
-        return np.asarray(item[()])
+        return self.strings(item, where) if is_text else np.asarray(item[()])
 
     def check_storage(self, item: "h5py.Dataset", where: str) -> None:
         """Refuse what is kept in other files, and filters that would be loaded from the disk."""
@@ -122,20 +123,14 @@ class _Walk:
             raise self.refused(where, f"is kept in pieces of {chunk:,} bytes")
 
     def strings(self, item: "h5py.Dataset", where: str) -> Any:
+        """A line, or a list or table of lines. One is read at a time: many places can name the same long text."""
         if item.shape == ():
             return self.decoded(item[()], where)
-        if item.shape is None or len(item.shape) > 2:
-            raise self.refused(where, f"is text of shape {item.shape}, want one line or a table")
-        rows = [[self.decoded(text, where) for text in row] for row in self.rows(item, where)]
-        return rows if len(item.shape) == 2 else [row[0] for row in rows]
-
-    def rows(self, item: "h5py.Dataset", where: str) -> Iterator[list[Any]]:
-        """Row by row: many places of a small file can name the same long text."""
-        if int(np.prod(item.shape, dtype=object)) > MOST_OBJECTS * 10:
-            raise self.refused(where, f"is text of shape {item.shape}, too much for the edges of a network")
-        for i in range(item.shape[0]):
-            row = item[i]
-            yield list(row) if isinstance(row, np.ndarray) else [row]
+        if len(item.shape) > 2 or int(np.prod(item.shape, dtype=object)) > MOST_TEXTS:
+            raise self.refused(where, f"is text of shape {item.shape}, want a line, or a list of edges")
+        if len(item.shape) == 1:
+            return [self.decoded(item[i], where) for i in range(item.shape[0])]
+        return [[self.decoded(item[i, j], where) for j in range(item.shape[1])] for i in range(item.shape[0])]
 
     def decoded(self, text: Any, where: str) -> str:
         self.text += len(text)
