@@ -84,8 +84,8 @@ def dynamics(node: Node, shape: Shape, meaning: Meaning, timestep_us: int | None
     if (threshold <= v_reset).any():
         at = int(np.argmin(threshold - v_reset))
         raise NetworkError(
-            f"node {node.name!r} has a threshold of {threshold[at]:g} and a reset potential of {v_reset[at]:g}, which has "
-            "to be lower"
+            f"node {node.name!r} has a threshold of {threshold[at]:g} and a reset potential of {v_reset[at]:g}, which "
+            "has to be lower"
         )
     rest, decay, gain = np.zeros(channels), np.ones(channels), per_channel(node, "r", shape, infinite=True)
     if node.type == "LIF":
