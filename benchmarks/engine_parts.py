@@ -25,7 +25,7 @@ from numba.extending import intrinsic
 from dvs_run.pipeline.engine import Engine
 from dvs_run.pipeline.engine.ends import load_input, read_potentials, score, slide
 from dvs_run.pipeline.engine.kernels import run_step
-from dvs_run.pipeline.engine.plan import COUNT, FIRST, GROUP, READOUT
+from dvs_run.pipeline.engine.layout import COUNT, FIRST, GROUP, READOUT
 
 from .engine.workloads import Slices
 

@@ -20,8 +20,8 @@ import numpy as np
 import torch
 from numba import njit
 
-from dvs_run.pipeline.engine import kernels
-from dvs_run.pipeline.engine.plan import PLAIN, READOUT
+from dvs_run.pipeline.engine import adding, firing, kernels, layout, rows
+from dvs_run.pipeline.engine.layout import PLAIN, READOUT
 from dvs_run.pipeline.network import Network
 
 from . import engine_parts as parts
@@ -150,13 +150,13 @@ def timed_stage(address, stamp, ns, work, before, step, limit, s, arrays, pointe
         arriving = n_groups[edges[e]["source"]]
         if arriving > 0:
             source = arrays.stages[edges[e]["source"]]
-            arrays.synops[e] += kernels._add(edges[e], source, stage, arriving, pointers)
+            arrays.synops[e] += adding.add(edges[e], source, stage, arriving, pointers)
     before = lap(address, stamp, ns, ADD, before)
     if stage["kind"] == READOUT:
         return before
     work[CELLS] = looked_at(stage, arrays.dirty)
     before = now(address, stamp)  # counting them is not the engine's work
-    beyond = kernels._fire(step, limit, stage, s, clocks, n_groups, pointers)
+    beyond = firing.fire(step, limit, stage, s, clocks, n_groups, pointers)
     if beyond or step - clocks[2 * s] >= stage["longest"]:
         kernels.rebase(step, limit, stage, s, clocks, arrays.v, arrays.bias, arrays.due)
     return lap(address, stamp, ns, FIRE, before)
@@ -164,8 +164,8 @@ def timed_stage(address, stamp, ns, work, before, step, limit, s, arrays, pointe
 
 @njit
 def pointers_of(arrays):  # type: ignore[no-untyped-def]
-    pointer = kernels.pointer
-    return kernels.Pointers(
+    pointer = rows.pointer
+    return layout.Pointers(
         pointer(arrays.weights), pointer(arrays.bias), pointer(arrays.threshold), pointer(arrays.floor),
         pointer(arrays.decay), pointer(arrays.per_bias), pointer(arrays.v), pointer(arrays.moved),
         pointer(arrays.dirty), pointer(arrays.due), pointer(arrays.updated), pointer(arrays.reach),

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from dvs_run.pipeline.engine import Engine
-from dvs_run.pipeline.engine.plan import FORMATS
+from dvs_run.pipeline.engine.units import FORMATS
 from dvs_run.pipeline.network import IF, LIF, Conv2d, Linear, Network, Neurons, Readout, SumPool2d
 from dvs_run.pipeline.stream import BinnedSlice
 

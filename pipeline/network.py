@@ -91,6 +91,7 @@ class Readout:
     window_us: int | None = None  # evidence of the last so many µs; None: everything since the reset
     rate: float = 0.1  # triggers per timestep, above 0 and at most 100; of "softmax_poisson"
     seed: int = 0  # 0 to 2**63 - 1; of both kinds with softmax
+    start_step: int = 0  # what the first so many timesteps after a reset bring does not count as evidence
 
 
 @dataclass(frozen=True)
@@ -221,6 +222,8 @@ def _check_readout(readout: Readout, last: Layer) -> None:
         )
     if not 0 < readout.rate <= 100:
         raise NetworkError(f"readout.rate is {readout.rate}, want above 0 and at most 100 triggers per timestep")
+    if not isinstance(readout.start_step, int) or readout.start_step < 0:
+        raise NetworkError(f"readout.start_step is {readout.start_step!r}, want a whole number from 0")
     if not isinstance(readout.seed, int) or not 0 <= readout.seed < 1 << 63:
         raise NetworkError(f"readout.seed is {readout.seed!r}, want a whole number from 0 to 2**63 - 1")
 

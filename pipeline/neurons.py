@@ -26,7 +26,8 @@ class Neurons(Layer):
         v <- v - n * threshold | 0 if n != 0 | v      reset "subtract" | "zero" | "none"
 
     n is what it sends. More than one spike a step removes the ceiling of one spike per timestep (Sorbaro et al. 2020),
-    negative spikes take back what was sent too early.
+    negative spikes take back what was sent too early. A start_step keeps a deep layer silent while what its biases and
+    the first spikes before it bring means nothing yet ("voltage clamp", Rueckauer et al. 2017, papers.md 0.12).
     """
 
     threshold: np.ndarray  # float32 (channels,), > 0, in the units of v
@@ -35,6 +36,7 @@ class Neurons(Layer):
     max_spikes: int = 1  # the most spikes of one neuron in one step
     signed: bool = False  # True: fires negative spikes at or below -threshold
     v_min: np.ndarray | None = None  # float32 (channels,), v is never integrated below this; None: no such bound
+    start_step: int = 0  # for so many timesteps after a reset v stays at v_init, and what arrives is lost
 
     def output_shape(self, shapes: tuple[Shape, ...]) -> Shape:
         shape = only(self, shapes)
@@ -52,6 +54,8 @@ class Neurons(Layer):
             raise NetworkError(f"layer {self.name!r} has reset {self.reset!r}, want one of {', '.join(RESETS)}")
         if not isinstance(self.max_spikes, int) or isinstance(self.max_spikes, bool) or self.max_spikes < 1:
             raise NetworkError(f"layer {self.name!r} has max_spikes {self.max_spikes!r}, want a whole number above 0")
+        if not isinstance(self.start_step, int) or isinstance(self.start_step, bool) or self.start_step < 0:
+            raise NetworkError(f"layer {self.name!r} has start_step {self.start_step!r}, want a whole number from 0")
         if not isinstance(self.signed, bool):
             raise NetworkError(f"layer {self.name!r} has signed {self.signed!r}, want True or False")
         return shape

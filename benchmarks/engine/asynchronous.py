@@ -22,7 +22,7 @@ import torch
 from numba import njit
 
 from dvs_run.pipeline.engine import AsyncEngine
-from dvs_run.pipeline.engine.depth_first import push_events
+from dvs_run.pipeline.engine.depth_events import push_events
 from dvs_run.pipeline.events import EVENT_DTYPE
 from dvs_run.pipeline.network import Network
 

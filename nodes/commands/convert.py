@@ -155,7 +155,8 @@ def _number(value: float | None, form: str) -> str:
 
 def _rounding(network: Network) -> str:
     """Per number format the largest rounding error of a weight, relative to the largest of its layer, and where."""
-    from ...pipeline.engine.plan import FORMATS, make_plan
+    from ...pipeline.engine.plan import make_plan
+    from ...pipeline.engine.units import FORMATS
 
     found = []
     for numbers in FORMATS:

@@ -46,6 +46,7 @@ class Clocked:
         self._pools_input = any(
             isinstance(layer, MaxPool2d) and layer.inputs[0] in {"input", *self._unmoved} for layer in network.layers
         )
+        self._starts = _starts(network)
         self._constant: dict[str, Tensor] = {}  # what a current was last and what those layers make of it
         self.reset()
 
@@ -55,6 +56,8 @@ class Clocked:
         self._gates: dict[str, _Gates] = {}
         self._past: list[Tensor] = []  # the inputs of earlier timesteps, the latest first; as many as delays need
         self.synops = torch.zeros(self.n, dtype=torch.float64)  # of each copy since the reset
+        self._steps = 0
+        self._early: Tensor | float = 0.0  # spikes of a last layer of neurons before its readout began
         self.synops_of: dict[str, float] = {}  # the same of all copies together, by weight layer
         for layer in self.network.layers:
             shape = (self.n, *self._shapes[layer.name])
@@ -77,6 +80,7 @@ class Clocked:
             raise NetworkError(f"input has shape {tuple(inputs.shape)}, want {(self.n, *self.network.input_shape)}")
         if is_current and self._pools_input:
             raise NetworkError("a max pool of the input is defined for spikes only; encode the image")
+        self._steps += 1
         with torch.inference_mode():
             if self._constant.get("input") is not inputs:
                 self._constant = {"input": inputs} if is_current else {}
@@ -86,11 +90,18 @@ class Clocked:
             for layer in self.network.layers:
                 values[layer.name] = self._once(layer, values)
                 counts[layer.name] = self._count(layer, values, counts, is_current)
-            last = self.network.layers[-1]
-            if isinstance(last, Neurons):
-                return self.spikes[last.name].flatten(1).clone()
+            return self._scores(values)
+
+    def _scores(self, values: dict[str, Tensor]) -> Tensor:
+        last, started = self.network.layers[-1], self._steps > self.network.readout.start_step
+        if isinstance(last, Neurons):
+            spikes = self.spikes[last.name].flatten(1).clone()
+            if not started:
+                self._early = spikes
+            return spikes - self._early
+        if started:
             self.v[last.name] += values[last.name]
-            return self.v[last.name].flatten(1).clone()
+        return self.v[last.name].flatten(1).clone()
 
     def _once(self, layer: Layer, values: dict[str, Tensor]) -> Tensor:
         """`_run`, but what a constant current makes in the first layers is kept."""
@@ -121,6 +132,8 @@ class Clocked:
     def _count(self, layer: Layer, values: dict[str, Tensor], counts: dict[str, Tensor], is_current: bool) -> Tensor:
         """How many spikes each value of a layer's output stands for; adds the SynOps of a layer with weights."""
         value = values[layer.name]
+        if isinstance(layer, Conv2d | Linear) and self._steps <= self._starts[layer.name]:
+            return value
         if isinstance(layer, Conv2d | Linear):
             done = (counts[layer.inputs[0]] * self._fan_out[layer.name]).flatten(1).sum(1)
             self.synops += done
@@ -142,6 +155,8 @@ class Clocked:
     def _fire(self, layer: Neurons, current: Tensor) -> Tensor:
         v, arrays = self.v[layer.name], self._arrays[layer.name]
         threshold = arrays["threshold"]
+        if self._steps <= layer.start_step:
+            return torch.zeros_like(v)
         if isinstance(layer, LIF):
             v.mul_(arrays["decay"])
         v.add_(current)
@@ -156,6 +171,16 @@ class Clocked:
             v.masked_fill_(spikes != 0, 0.0)
         self.spikes[layer.name] += spikes
         return spikes
+
+
+def _starts(network: Network) -> dict[str, int]:
+    """For each layer: the step up to which what it makes is lost, because the neurons behind it have not started."""
+    starts: dict[str, int] = {}
+    for layer in reversed(network.layers):
+        behind = [other for other in network.layers if layer.name in other.inputs]
+        waits = [other.start_step if isinstance(other, Neurons) else starts[other.name] for other in behind]
+        starts[layer.name] = min(waits, default=0)
+    return starts
 
 
 class _Gates:

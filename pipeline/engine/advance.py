@@ -4,11 +4,11 @@ import numpy as np
 from numba import config
 
 from ..kernel_cache import kernel
+from .addresses import array_at
 from .ends import draw, load_input, read_potentials, read_spikes, score, slide
 from .kernels import run_step
-from .plan import EDGE_DTYPE, READOUT, STAGE_DTYPE
+from .layout import EDGE_DTYPE, READOUT, STAGE_DTYPE
 from .pools import POOL_DTYPE
-from .simd import array_at
 
 SETTINGS_DTYPE = np.dtype(
     [
@@ -16,6 +16,7 @@ SETTINGS_DTYPE = np.dtype(
         ("input_size", "i8"),  # cells of the input
         ("cell_height", "i8"),  # of the input, in pixels
         ("limit", "i8"),  # of stored potentials
+        ("start_step", "i8"),  # of the evidence: what the steps up to this one bring does not count
         ("window_us", "i8"),  # of the evidence; 0: everything since the reset
         ("drawing", "i8"),  # 0: scores are the evidence; 1, 2: counts of a spiking softmax, see ends.draw
         ("rate", "f8"),  # of a Poisson readout
@@ -56,6 +57,8 @@ def advance(
         read_potentials(stages[last], v, bias, gain)
     else:
         read_spikes(stages[last], last, groups, spikes, n_groups, gain)
+    if step <= chosen["start_step"]:
+        gain[:] = 0
     slide(evidence, gain, ring, ring_stop_us, cursor, t_stop_us, chosen["window_us"])
     if chosen["drawing"] != 0:
         draw(chosen["drawing"], chosen["rate"], uniform, evidence, unit, drawn)

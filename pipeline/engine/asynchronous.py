@@ -18,7 +18,7 @@ timestep in turn, since nothing may reach it: of the n pixels of these layers (l
 the start of each tick with tick mod 64 == 64 * i // n, the channels of a pixel together. Turns come before the events
 of the same moment. Nothing of this depends on how the stream is cut into packets.
 
-depth_first.py does all that in whole numbers (see plan.py), routes.py lays out what it needs.
+depth_events.py and depth_first.py do all that in whole numbers (see units.py), routes.py lays out what it needs.
 """
 
 import numpy as np
@@ -29,9 +29,14 @@ from ..layers import Delay
 from ..network import Network
 from ..neurons import IF, LIF, MaxPool2d
 from ..stream import Classification
-from .depth_first import CLOCK_DTYPE, push_events, start_hidden, total
-from .plan import NEVER, READOUT, aligned, make_plan
+from .depth_events import push_events
+from .depth_layout import CLOCK_DTYPE
+from .depth_readout import total
+from .depth_state import start_hidden
+from .layout import NEVER, READOUT, aligned
+from .plan import make_plan
 from .routes import TICKS, make_routes
+from .views import bias_scale, stored_grid, sums_by_name
 
 INSTEAD = "use the clocked Engine"
 NONE = np.zeros(0, np.int32)
@@ -50,10 +55,7 @@ class AsyncEngine:
         _check(network)
         self.network, self.numbers = network, numbers
         self.timestep_us = timestep_us or network.timestep_us
-        scale = 1.0
-        if network.timestep_us is not None and self.timestep_us is not None:
-            scale = self.timestep_us / network.timestep_us
-        self._plan = plan = make_plan(network, numbers, scale)
+        self._plan = plan = make_plan(network, numbers, bias_scale(network, self.timestep_us))
         self._check_time()
         self._names = [population.name for population in plan.populations]
         self.units = dict(zip(self._names[1:], plan.units[1:], strict=True))
@@ -109,10 +111,7 @@ class AsyncEngine:
     @property
     def synops_per_layer(self) -> dict[str, int]:
         """Synaptic operations since the reset, per weight layer: weights added for spikes, borders exact."""
-        sums: dict[str, int] = {}
-        for name, count in zip(self._plan.edge_names, self._synops.tolist(), strict=True):
-            sums[name] = sums.get(name, 0) + count
-        return sums
+        return sums_by_name(self._plan.edge_names, self._synops)
 
     @property
     def spikes_per_layer(self) -> dict[str, int]:
@@ -123,15 +122,15 @@ class AsyncEngine:
     def state(self) -> dict[str, np.ndarray]:
         """Potentials of each layer of neurons at the last event: float64 (channel, height, width), network's units."""
         tick = max(int(self._clock[0]["tick"]), 0)
-        potentials = {}
-        for s, stage in enumerate(self._plan.stages):
+        plan, potentials = self._plan, {}
+        for s, stage in enumerate(plan.stages):
             if s == 0 or stage["kind"] == READOUT:
                 continue
-            grid = self._grid(s)
+            grid = stored_grid(plan, s, self._v)
             first = int(stage["first_constant"])
-            bias = self._plan.bias[first : first + len(grid)].astype(np.int64)
+            bias = plan.bias[first : first + len(grid)].astype(np.int64)
             flowed = bias * (tick - int(self._hubs[s]["origin"])) // TICKS
-            potentials[self._names[s]] = (grid + flowed[:, None, None]) * self._plan.units[s][:, None, None]
+            potentials[self._names[s]] = (grid + flowed[:, None, None]) * plan.units[s][:, None, None]
         return potentials
 
     def warm_up(self) -> None:
@@ -140,15 +139,6 @@ class AsyncEngine:
         self.push(np.zeros(1, EVENT_DTYPE), np.zeros(1, np.int32))
         self.decision()
         self.reset()
-
-    def _grid(self, s: int) -> np.ndarray:
-        """Stored potentials of a stage as (channel, height, width)."""
-        stage, (cell_height, cell_width) = self._plan.stages[s], self._plan.cells[s]
-        height, width, lanes = int(stage["height"]), int(stage["width"]), int(stage["lanes"])
-        first = int(stage["first_neuron"])
-        cells = self._v[first : first + height * width * int(stage["size"])]
-        cells = cells.reshape(height, width, cell_height, cell_width, lanes).transpose(4, 0, 2, 1, 3)
-        return cells.reshape(lanes, height * cell_height, width * cell_width)[: int(stage["channels"])].astype(float)
 
     def _check_time(self) -> None:
         """Whatever is told in timesteps or µs needs a timestep."""
@@ -222,6 +212,8 @@ def _check(network: Network) -> None:
         raise NetworkError(
             f"the readout {network.readout.kind!r} draws in every timestep; {INSTEAD}, or read 'membrane'"
         )
+    if network.readout.start_step:
+        raise NetworkError(f"the readout starts after {network.readout.start_step} timesteps; {INSTEAD}")
     for layer in network.layers:
         what = ""
         if isinstance(layer, Delay):
@@ -237,6 +229,8 @@ def _check(network: Network) -> None:
                 what = f"sends up to {layer.max_spikes} spikes at once"
             elif layer.v_min is not None:
                 what = "has a floor v_min"
+            elif layer.start_step:
+                what = f"starts after {layer.start_step} timesteps"
             elif layer.reset == "none":
                 what = "is never reset, so it would spike at everything that arrives"
         if what:

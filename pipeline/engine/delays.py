@@ -36,10 +36,15 @@ class DelayLine:
         self._length = np.zeros(slots, np.int64)
         self._start_us = np.zeros(slots, np.int64)
         self._filled = np.zeros(slots, np.bool_)
+        self._newest = 0
         self._out = np.zeros((2, self._size * len(layer.delays_us)), np.int32)
 
     def reset(self) -> None:
         self._filled[:] = False
+
+    def forget_newest(self) -> None:
+        """As if the last slice had been empty: it was refused."""
+        self._length[self._newest] = 0
 
     def push(self, piece: BinnedSlice) -> tuple[np.ndarray, np.ndarray]:
         """Cells and counts of this slice with the delayed ones; valid until the next push."""
@@ -49,7 +54,7 @@ class DelayLine:
             raise NetworkError(
                 f"cell {bad} of a slice has index {piece.cells[bad]}; want 0 <= index < {self._size} (the input)"
             )
-        slot = piece.t_start_us // self._timestep_us % len(self._kept)
+        slot = self._newest = piece.t_start_us // self._timestep_us % len(self._kept)
         self._kept[slot, 0, :n], self._kept[slot, 1, :n] = piece.cells, piece.counts
         self._length[slot], self._start_us[slot], self._filled[slot] = n, piece.t_start_us, True
         total = 0

@@ -6,8 +6,9 @@ The step itself is kernels.py's.
 import numpy as np
 
 from ..kernel_cache import kernel
-from .plan import AXIS, COUNT, FIRST, GROUP, LAST, WEIGHT, X, Y
+from .layout import AXIS, COUNT, FIRST, GROUP, LAST, NEVER, WEIGHT, X, Y
 
+PAIRS = 8  # from one cell in so many on, the two events of a pixel are looked for, to be added together
 CURRENT_BITS = 16  # pixel values of constant-current input are rounded to 2**-16
 
 
@@ -17,21 +18,45 @@ def load_input(cells, counts, n, max_count, size, stage, cell_height, groups, sp
     cell_width = stage["cell_width"]
     width = stage["width"] * cell_width
     pixels = stage["height"] * cell_height * width
+    second, last = n, -1  # where the second of two channels begins
     for i in range(n):
-        if cells[i] < 0 or cells[i] >= size or counts[i] < 1 or counts[i] > max_count:
+        cell = cells[i]
+        if cell < 0 or cell >= size or counts[i] < 1 or counts[i] > max_count:
             n_groups[0] = 0
             return i
-        channel, pixel = np.uint32(cells[i]) // np.uint32(pixels), np.uint32(cells[i]) % np.uint32(pixels)
+        if cell >= pixels:
+            second = min(second, i)
+        if cell <= last:
+            last = size  # not in ascending order
+        elif last < size:
+            last = cell
+    if size != 2 * pixels or last == size or PAIRS * n < size:
+        second = n
+    i, j, group, spike = 0, second, 0, 0
+    while i < second or j < n:
+        here = cells[i] if i < second else NEVER
+        there = cells[j] - pixels if j < n else NEVER
+        cell = np.uint32(min(here, there))
+        start, weight = spike, 0
+        if here <= there:
+            spikes[2 * spike], spikes[2 * spike + 1] = cell // np.uint32(pixels), counts[i]
+            weight += counts[i]
+            spike, i = spike + 1, i + 1
+        if there <= here:
+            spikes[2 * spike], spikes[2 * spike + 1] = 1, counts[j]
+            weight += counts[j]
+            spike, j = spike + 1, j + 1
+        pixel = cell % np.uint32(pixels)
         y, x = pixel // np.uint32(width), pixel % np.uint32(width)
         if cell_height > 1:
             y //= np.uint32(cell_height)
         if cell_width > 1:
             x //= np.uint32(cell_width)
-        spikes[2 * i], spikes[2 * i + 1] = channel, counts[i]
-        groups[GROUP * i + Y], groups[GROUP * i + X] = y, x
-        groups[GROUP * i + FIRST], groups[GROUP * i + COUNT] = i, 1
-        groups[GROUP * i + WEIGHT] = 0 if counts[i] == 1 else counts[i]
-    n_groups[0] = n
+        groups[GROUP * group + Y], groups[GROUP * group + X] = y, x
+        groups[GROUP * group + FIRST], groups[GROUP * group + COUNT] = start, spike - start
+        groups[GROUP * group + WEIGHT] = 0 if weight == spike - start else weight
+        group += 1
+    n_groups[0] = group
     return -1
 
 

@@ -15,12 +15,16 @@ from ..events import EventPacket, SensorSize
 from ..network import Delay, Network
 from ..slicer import TimeSlicer
 from ..stream import BinnedSlice, Classification, CurrentSlice
-from . import ends, kernels
+from . import kernels
 from .advance import PACKED, advance, advance_packed, pack
+from .current import Current
 from .delays import DelayLine
+from .layout import INPUT, KEPT, PLAIN, POOL, READOUT
+from .leaks import bring_all_up
 from .memory import allocate
-from .plan import INPUT, KEPT, LANES, PLAIN, POOL, READOUT, make_plan
+from .plan import make_plan
 from .pools import clear_pools
+from .views import bias_scale, spike_counts, stored_grid, sums_by_name
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,7 @@ class Snapshot:
     random: np.random.Generator | None
     delays: DelayLine | None
     slicer: TimeSlicer | None
+    image: tuple[np.ndarray, np.ndarray] | None
     of: str  # digest of the network as it runs
 
 
@@ -53,10 +58,7 @@ class Engine:
         self.timestep_us = timestep_us or network.timestep_us
         if self.timestep_us is not None and self.timestep_us < 1:
             raise NetworkError(f"timestep_us is {timestep_us}, want at least 1 µs")
-        scale = 1.0
-        if network.timestep_us is not None and self.timestep_us is not None:
-            scale = self.timestep_us / network.timestep_us
-        self._plan = plan = make_plan(network, numbers, scale)
+        self._plan = plan = make_plan(network, numbers, bias_scale(network, self.timestep_us))
         self._names = [population.name for population in plan.populations]
         self.units = dict(zip(self._names[1:], plan.units[1:], strict=True))
         self.rounding = plan.rounding
@@ -74,7 +76,7 @@ class Engine:
         self._random = np.random.default_rng(network.readout.seed) if memory.settings["drawing"][0] else None
         self._outputs, self._labels = len(memory.gain), (*network.labels, "")  # the last: of index -1
         self._length_us, self._window_us = self.timestep_us, network.state_window_us
-        self._drive_values: np.ndarray | None = None  # the image that `drive` was computed from
+        self._current = Current(plan, memory, network.input_shape)
         self._slicer: TimeSlicer | None = None  # of `push`
         self._begin()
         self.clamped = 0
@@ -101,7 +103,8 @@ class Engine:
             self._renew_state(t_start_us)
         n = macs = driven = 0
         if type(piece) is CurrentSlice:
-            macs, driven = self._load_current(piece), 1
+            self._check_current()
+            macs, driven = self._current.load(piece.values), 1
         elif len(piece.cells) or self._delays is not None:  # type: ignore[union-attr]
             n = self._load_cells(piece)  # type: ignore[arg-type]
         if self._random is not None:
@@ -175,10 +178,7 @@ class Engine:
 
         With constant-current input the first layer's multiply-accumulates are counted, once for each new image.
         """
-        sums: dict[str, int] = {}
-        for name, count in zip(self._plan.edge_names, self._memory.synops.tolist(), strict=True):
-            sums[name] = sums.get(name, 0) + count
-        return sums
+        return sums_by_name(self._plan.edge_names, self._memory.synops)
 
     @property
     def macs_per_layer(self) -> MappingProxyType[str, int]:
@@ -187,20 +187,19 @@ class Engine:
 
     def state(self) -> dict[str, np.ndarray]:
         """A copy of the potentials per layer of neurons: float64 (channel, height, width), in the network's units."""
-        potentials = {}
-        for s, stage in enumerate(self._plan.stages):
+        plan, memory, potentials = self._plan, self._memory, {}
+        for s, stage in enumerate(plan.stages):
             if stage["kind"] == KEPT:
-                kernels.bring_all_up(
-                    self.steps,
-                    stage,
-                    self._memory.v,
-                    self._plan.bias,
-                    self._plan.floor,
-                    self._plan.decay,
-                    self._memory.updated,
-                )
+                bring_all_up(
+                    self.steps, stage, memory.v, plan.bias, plan.floor, plan.decay, memory.updated
+                )  # fmt: skip
             if stage["kind"] in (PLAIN, KEPT, READOUT):
-                potentials[self._names[s]] = self._grid(s) * self._plan.units[s][:, None, None]
+                grid = stored_grid(plan, s, memory.v)
+                if stage["kind"] == PLAIN:  # stored without the biases since the last rebase, see kernels.py
+                    first = int(stage["first_constant"])
+                    elapsed = max(self.steps - int(memory.clocks[2 * s]), 0)
+                    grid += elapsed * plan.bias[first : first + len(grid), None, None].astype(float)
+                potentials[self._names[s]] = grid * plan.units[s][:, None, None]
         return potentials
 
     def spikes(self, layer: str) -> np.ndarray:
@@ -209,22 +208,7 @@ class Engine:
 
     def spike_counts(self, layer: str) -> np.ndarray:
         """Spikes of the last step of a layer of neurons or a max pool: int64 (channel, height, width)."""
-        s = self._names.index(layer)
-        stage, (cell_height, cell_width) = self._plan.stages[s], self._plan.cells[s]
-        counts = np.zeros(self._plan.populations[s].shape, np.int64)
-        first, lanes, words = int(stage["first_group"]), int(stage["lanes"]), int(stage["size"]) // LANES
-        groups, spikes = self._memory.groups.reshape(-1, kernels.GROUP), self._memory.spikes.reshape(-1, 2)
-        first_word = int(stage["first_neuron"]) // LANES
-        for number, (row, column, start, n, _) in enumerate(groups[first : first + self._memory.n_groups[s]].tolist()):
-            listed = spikes[start : start + n].tolist()
-            if stage["kind"] == PLAIN and stage["simple"]:  # these may be listed per channel; the bits tell the pixels
-                bits = self._memory.fired[first_word + number * words : first_word + (number + 1) * words]
-                listed = [(i, 1) for i in np.flatnonzero(bits[:, None] >> np.arange(LANES) & 1).tolist()]
-            for neuron, times in listed:
-                pixel, channel = divmod(neuron, lanes)
-                y, x = divmod(pixel, cell_width)
-                counts[channel, row * cell_height + y, column * cell_width + x] += times
-        return counts
+        return spike_counts(self._plan, self._memory, self._names.index(layer))
 
     def snapshot(self) -> Snapshot:
         """All that the engine remembers of its stream, as a copy: what follows can be done again after `restore`."""
@@ -234,6 +218,7 @@ class Engine:
             copy.deepcopy(self._random),
             copy.deepcopy(self._delays),
             copy.deepcopy(self._slicer),
+            self._current.image(),
             self._digest,
         )
 
@@ -246,6 +231,7 @@ class Engine:
         self.steps, self._origin_us, self._reached_us, self._state_window, self._seen = snapshot.counters
         self._random, self._delays = copy.deepcopy(snapshot.random), copy.deepcopy(snapshot.delays)
         self._slicer = copy.deepcopy(snapshot.slicer)
+        self._current.show(snapshot.image)
 
     @functools.cached_property
     def _digest(self) -> str:
@@ -286,10 +272,17 @@ class Engine:
         clear_pools(self.steps, memory.pools, memory.clocks, memory.leads, memory.pooled)
         for s, stage in enumerate(plan.stages):
             if stage["kind"] in (PLAIN, KEPT):
+                start = self.steps + plan.populations[s].layer.start_step  # type: ignore[union-attr]
                 kernels.start_stage(
-                    self.steps, stage, s, memory.clocks, memory.v, plan.v_init, plan.threshold, plan.bias, memory.due,
+                    start, stage, s, memory.clocks, memory.v, plan.v_init, plan.threshold, plan.bias, memory.due,
                     memory.updated, memory.dirty,
                 )  # fmt: skip
+
+    def _check_current(self) -> None:
+        if self._delays is not None:
+            raise NetworkError("this network delays its input, which is defined for events only; give it BinnedSlices")
+        if self._pools_input:
+            raise NetworkError("this network max-pools its input, which is defined for spikes only; encode the image")
 
     def _load_cells(self, piece: BinnedSlice) -> int:
         n = len(piece.cells)
@@ -308,52 +301,9 @@ class Engine:
 
     def _refuse_cell(self, bad: int) -> None:
         cells, counts = self._memory.cells, self._memory.counts
+        if self._delays is not None:
+            self._delays.forget_newest()
         raise NetworkError(
             f"cell {bad} of a slice has index {cells[bad]} and count {counts[bad]}; want 0 <= index < {len(cells)} "
             f"(input {self.network.input_shape}) and 1 <= count <= {self._plan.max_count}"
         )
-
-    def _load_current(self, piece: CurrentSlice) -> int:
-        """Returns the multiply-accumulates of a new image; the same one again costs none."""
-        if self._delays is not None:
-            raise NetworkError("this network delays its input, which is defined for events only; give it BinnedSlices")
-        if self._pools_input:
-            raise NetworkError("this network max-pools its input, which is defined for spikes only; encode the image")
-        if self._drive_values is not None and np.array_equal(self._drive_values, piece.values):
-            return 0
-        values = piece.values
-        if values.shape != self.network.input_shape or not np.isfinite(values).all() or np.abs(values).max() > 1 << 14:
-            raise NetworkError(
-                f"a current of shape {values.shape} came to an input of {self.network.input_shape}; "
-                "want that shape and finite values within +-16384"
-            )
-        plan = self._plan
-        scaled = np.rint(values.astype(np.float64).reshape(-1) * (1 << ends.CURRENT_BITS)).astype(np.int64)
-        total, macs = np.zeros(len(self._memory.v), np.int64), 0
-        for e, edge in enumerate(plan.edges):
-            if edge["source"] == INPUT:
-                here = ends.current_of(
-                    scaled, e, plan.edges, plan.stages, plan.axes, plan.reach, plan.weights, plan.cells[0][0], total
-                )
-                self._memory.synops[e] += here
-                macs += here
-        rounded = (total + (1 << (ends.CURRENT_BITS - 1))) >> ends.CURRENT_BITS
-        if np.abs(rounded).max() > plan.format.input_limit:
-            raise NetworkError("the current into the first layer is too large for its sums; scale the image to 0..1")
-        self._memory.drive[: len(rounded)] = rounded
-        self._drive_values = values.copy()
-        return macs
-
-    def _grid(self, s: int) -> np.ndarray:
-        """Stored potentials of a stage as (channel, height, width)."""
-        stage, (cell_height, cell_width) = self._plan.stages[s], self._plan.cells[s]
-        height, width, lanes = int(stage["height"]), int(stage["width"]), int(stage["lanes"])
-        first = int(stage["first_neuron"])
-        cells = self._memory.v[first : first + height * width * int(stage["size"])]
-        cells = cells.reshape(height, width, cell_height, cell_width, lanes).transpose(4, 0, 2, 1, 3)
-        grid = cells.reshape(lanes, height * cell_height, width * cell_width)[: int(stage["channels"])].astype(float)
-        if stage["kind"] == PLAIN:  # stored without the biases since the last rebase, see kernels.py
-            constant = int(stage["first_constant"])
-            bias = self._plan.bias[constant : constant + len(grid)].astype(float)
-            grid += (self.steps - int(self._memory.clocks[2 * s])) * bias[:, None, None]
-        return grid

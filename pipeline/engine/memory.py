@@ -8,10 +8,11 @@ import numpy as np
 from ..errors import NetworkError
 from ..network import Delay, Network
 from .advance import SETTINGS_DTYPE
-from .kernels import GROUP, ROWS_EXACT
-from .plan import LANES, READOUT, Plan, aligned
+from .layout import GROUP, LANES, READOUT, ROWS_EXACT, aligned
+from .plan import Plan
 from .pools import pools_of
 
+SPARE = 16  # numbers behind the last spike that rows.list_bits may write
 DRAWING = {"membrane": 0, "count": 0, "softmax_rate": 1, "softmax_poisson": 2}
 
 
@@ -96,7 +97,7 @@ def allocate(plan: Plan, network: Network, timestep_us: int | None) -> Memory:
         clocks=np.zeros(2 * len(stages), np.int64),
         n_groups=np.zeros(len(stages), np.int64),
         groups=np.zeros((int(last["first_group"]) + last_cells) * GROUP, np.int32),
-        spikes=np.zeros((int(last["first_spike"]) + last_cells * int(last["size"])) * 2, np.int32),
+        spikes=np.zeros((int(last["first_spike"]) + last_cells * int(last["size"])) * 2 + SPARE, np.int32),
         fired=np.zeros(neurons // LANES, np.int32),
         synops=np.zeros(len(plan.edges), np.int64),
         total=aligned(np.zeros(longest_row, form.total), 512),
@@ -123,6 +124,7 @@ def _settings(plan: Plan, network: Network, length: int) -> np.ndarray:
     settings = np.zeros(1, SETTINGS_DTYPE)
     settings["max_count"], settings["input_size"], settings["limit"] = plan.max_count, length, plan.format.limit
     settings["cell_height"] = plan.cells[0][0]
+    settings["start_step"] = network.readout.start_step
     settings["window_us"] = network.readout.window_us or 0
     settings["drawing"], settings["rate"] = DRAWING[network.readout.kind], network.readout.rate
     return settings

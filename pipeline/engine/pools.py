@@ -8,7 +8,8 @@ import numpy as np
 
 from ..kernel_cache import kernel
 from ..neurons import GATES, MaxPool2d
-from .plan import AXIS, COUNT, FIRST, GROUP, LAST, WEIGHT, Plan, X, Y
+from .layout import AXIS, COUNT, FIRST, GROUP, LAST, WEIGHT, X, Y
+from .plan import Plan
 
 FIR, AVERAGE, EXPONENTIAL, OR, EXACT = range(len(GATES))  # in the order of GATES
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .plan import AXIS, LAST, READOUT, Plan, aligned
+from .layout import AXIS, LAST, READOUT, aligned
+from .plan import Plan
 
 TICK_BITS = 6
 TICKS = 1 << TICK_BITS  # of a timestep: biases flow, and neurons that they drive are looked at, in so many portions

@@ -1,4 +1,4 @@
-"""The kernels give the same however they are built: plain loops, no compiler at all, every index checked."""
+"""The kernels give the same however they are built: plain loops, no compiler at all, every index checked, no wide vectors."""
 
 import os
 import subprocess
@@ -16,8 +16,9 @@ SMALL = Path(__file__).with_name("test_small.py")
         ({"DVS_RUN_SIMD": "0"}, "int16"),
         ({"NUMBA_DISABLE_JIT": "1"}, "int8 float32"),
         ({"NUMBA_BOUNDSCHECK": "1"}, "int16"),
+        ({"NUMBA_CPU_NAME": "generic"}, "int8"),
     ],
-    ids=["no vectors", "no compiler", "bounds checked"],
+    ids=["no vectors", "no compiler", "bounds checked", "any processor"],
 )
 def test_the_engine_equals_its_twin_in_every_build(switch, numbers):
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", str(SMALL)]

@@ -7,66 +7,72 @@ import numpy as np
 import pytest
 
 from dvs_run.pipeline.engine import rows, simd
-from dvs_run.pipeline.engine.plan import FORMATS
+from dvs_run.pipeline.engine.units import FORMATS
 from dvs_run.pipeline.kernel_cache import kernel
 
 from .. import naive
 
-LENGTHS = (16, 32, 48, 112, 256, 496, 560)
+LENGTHS = (16, 32, 48, 112, 144, 256, 288, 496, 560, 576)
 
 
-def plain_rows():
-    """rows.py once more, as it is where vectors are not wanted."""
-    name = f"{rows.__name__}_plain"
+BUILDS = {"as built": {}, "plain loops": {"ON": False, "COMPRESSES": False}, "no compression": {"COMPRESSES": False}}
+
+
+def rows_as(build):
+    """rows.py once more, as it is where vectors are not wanted, or the processor cannot compress them."""
+    name = f"{rows.__name__}_{build.replace(' ', '_')}"
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, rows.__file__)
         module = sys.modules[name] = importlib.util.module_from_spec(spec)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(simd, "ON", False)
+            for setting, value in BUILDS[build].items():
+                patch.setattr(simd, setting, value)
             spec.loader.exec_module(module)
     return sys.modules[name]
 
 
 def callable_with_arrays(module):
     """The loops of a module, each behind a kernel that takes arrays."""
-    pointer, sum_rows, sum_rows_times = module.pointer, module.sum_rows, module.sum_rows_times
-    add_row, add_total, find_at_least = module.add_row, module.add_total, module.find_at_least
-    list_bits, reset_all, smallest_gap = module.list_bits, module.reset_all, module.smallest_gap
+    pointer, sum_rows, add_lanes, fire_cell = module.pointer, module.sum_rows, module.add_lanes, module.fire_cell
+    nothing, exceeds, tally_bits = module.nothing, module.exceeds, module.tally_bits
+    list_bits, smallest_gap = module.list_bits, module.smallest_gap
 
     @kernel
     def sums(total, weights, at_rows, first, n, at, length):
-        sum_rows(pointer(total), pointer(weights), pointer(at_rows), first, n, at, length)
+        sum_rows(pointer(total), pointer(weights), pointer(at_rows), None, first, n, at, length)
 
     @kernel
     def sums_times(total, weights, at_rows, times, first, n, at, length):
-        sum_rows_times(pointer(total), pointer(weights), pointer(at_rows), pointer(times), first, n, at, length)
+        sum_rows(pointer(total), pointer(weights), pointer(at_rows), pointer(times), first, n, at, length)
 
     @kernel
     def adds(v, weights, total, row, length):
-        add_row(pointer(v), 16, pointer(weights), row, length)
-        add_total(pointer(v), 32, pointer(total), 16, length)
+        add_lanes(pointer(v), 16, pointer(weights), row, length)
+        add_lanes(pointer(v), 32, pointer(total), 16, length)
 
     @kernel
-    def finds(v, threshold, size, limit, fired, spikes):
-        n, beyond = find_at_least(pointer(v), 16, pointer(threshold), 32, size, limit, pointer(fired), 3)
-        return n, beyond, list_bits(pointer(fired), 3, size // 16, pointer(spikes), 2)
+    def fires(v, moved, threshold, bias, per_bias, size, to_zero, limit, fired):
+        n, most, again, gap = fire_cell(
+            pointer(v), 16, pointer(moved), pointer(threshold), pointer(bias), pointer(per_bias), 32, size, to_zero,
+            nothing(pointer(v), 16), pointer(fired), 3,
+        )  # fmt: skip
+        return n, exceeds(most, limit), again, gap
 
     @kernel
-    def resets(v, moved, threshold, bias, size, lanes, to_zero, tally):
-        return reset_all(
-            pointer(v), 16, pointer(moved), pointer(threshold), pointer(bias), 32, size, lanes, to_zero, pointer(tally)
-        )
+    def lists(fired, size, lanes, spikes, v, tally):
+        tally_bits(pointer(fired), 3, size, lanes, pointer(v), pointer(tally))
+        return list_bits(pointer(fired), 3, size // 16, pointer(spikes), 2)
 
     @kernel
     def gap(v, threshold, per_bias, size):
         return smallest_gap(pointer(v), 16, pointer(threshold), pointer(per_bias), 32, size)
 
-    return {"sums": sums, "sums_times": sums_times, "adds": adds, "finds": finds, "resets": resets, "gap": gap}
+    return {"sums": sums, "sums_times": sums_times, "adds": adds, "fires": fires, "lists": lists, "gap": gap}
 
 
-@pytest.fixture(params=["as built", "plain loops"], scope="module")
+@pytest.fixture(params=BUILDS, scope="module")
 def loops(request):
-    return callable_with_arrays(rows if request.param == "as built" else plain_rows())
+    return callable_with_arrays(rows if request.param == "as built" else rows_as(request.param))
 
 
 @pytest.fixture(params=FORMATS)
@@ -84,7 +90,7 @@ def test_rows_are_summed_as_the_twin_does(loops, form):
     for length in LENGTHS:
         at_rows = random.integers(0, 3000, 260)
         for n, at in ((1, 0), (7, 16), (256, 5)):
-            total = np.zeros(600, form.total)
+            total = np.zeros(700, form.total)
             loops["sums"](total, weights, at_rows, 2, n, at, length)
             assert np.array_equal(total[:length], naive.sum_rows(weights, at_rows[2 : 2 + n], at, length))
 
@@ -94,7 +100,7 @@ def test_rows_are_summed_so_many_times_as_the_twin_does(loops, form):
     weights = whole(random, form.weight_max, 4000, form.weight)
     for length in LENGTHS:
         at_rows, times = random.integers(0, 3000, 30), whole(random, 8, 30, form.total)
-        total = np.zeros(600, form.total)
+        total = np.zeros(700, form.total)
         loops["sums_times"](total, weights, at_rows, times, 1, 25, 7, length)
         wanted = naive.sum_rows(weights, at_rows[1:26], 7, length, times[1:26])
         assert np.array_equal(total[:length], wanted)
@@ -113,39 +119,45 @@ def test_rows_and_totals_are_added_to_potentials_and_to_nothing_else(loops, form
 
 
 @pytest.mark.parametrize("far", [False, True])
-def test_neurons_at_their_threshold_are_found_as_the_twin_finds_them(loops, form, far):
-    random = np.random.default_rng(4)
-    for size in (16, 48, 256):
-        v, threshold = whole(random, 100, 400, form.potential), whole(random, 100, 400, form.potential)
-        v[20], threshold[36] = threshold[36], 5  # one of them is neither more nor less
-        v[20] = 5
-        v[16 + size - 1] = -form.limit - 1000 if far else -form.limit
-        v[16 + size] = form.limit * 1.5  # of another cell
-        fired, spikes = np.full(40, -1, np.int32), np.full((300, 2), -1, np.int32)
-        limit = np.asarray(form.limit, form.potential)[()]
-        n, beyond, last = loops["finds"](v, threshold, size, limit, fired, spikes.reshape(-1))
-        wanted = np.flatnonzero(v[16 : 16 + size] >= threshold[32 : 32 + size])
-        assert (n, bool(beyond), last) == (len(wanted), far, 2 + len(wanted))
-        assert spikes[2:last].tolist() == [[i, 1] for i in wanted]
-        assert (spikes[:2] == -1).all()
-        assert (spikes[last:] == -1).all()
-        assert (fired[3 + size // 16 :] == -1).all()
-
-
 @pytest.mark.parametrize("to_zero", [False, True])
-def test_a_cell_is_reset_as_a_whole_as_the_twin_does_it_neuron_by_neuron(loops, form, to_zero):
-    random = np.random.default_rng(5)
-    for size, lanes in ((16, 16), (64, 16), (192, 48)):
+def test_a_cell_fires_as_the_twin_does_it_neuron_by_neuron(loops, form, to_zero, far):
+    random = np.random.default_rng(4)
+    limit = np.asarray(form.limit, form.potential)[()]
+    for size in (16, 64, 192):
         for largest in (3, 60):  # with small biases nothing is at its threshold again
             threshold, bias = random.integers(50, 100, 300), random.integers(-largest, largest + 1, 300)
             v, moved = random.integers(-100, 260 if largest > 3 else 100, 300), threshold - 7 * bias
+            v[20] = moved[36]  # neither more nor less
+            v[16 + size - 1] = -form.limit - 1000 if far else -form.limit
+            v[16 + size] = form.limit * 1.5  # of another cell
+            per_bias = np.where(bias > 0, 1 / np.maximum(bias, 1), 1e9).astype(np.float32)
             arrays = [array.astype(form.potential) for array in (v, moved, threshold, bias)]
+            fired = np.full(40, -1, np.int32)
+            n, beyond, again, gap = loops["fires"](*arrays, per_bias, size, to_zero, limit, fired)
+            after, who, wanted_again, wanted_gap = naive.fire_cell(v, moved, threshold, bias, per_bias, size, to_zero)
+            assert np.array_equal(arrays[0], after)
+            assert (n, bool(beyond), bool(again)) == (len(who), far, wanted_again)
+            assert gap == wanted_gap
+            bits = fired[3 : 3 + size // 16, None] >> np.arange(16) & 1
+            assert np.flatnonzero(bits).tolist() == who
+            assert (fired[:3] == -1).all()
+            assert (fired[3 + size // 16 :] == -1).all()
+
+
+def test_spikes_are_listed_and_counted_per_channel(loops, form):
+    random = np.random.default_rng(5)
+    for size, lanes in ((16, 16), (64, 16), (192, 48)):
+        for share in (0.0, 0.1, 1.0):
+            who = np.flatnonzero(random.random(size) < share)
+            fired, spikes = np.full(40, -1, np.int32), np.full((300, 2), -1, np.int32)
             tally = np.full(64, 9, form.potential)
-            again = loops["resets"](*arrays, size, lanes, to_zero, tally)
-            wanted, counts, wanted_again = naive.reset_all(v, moved, threshold, bias, size, lanes, to_zero)
-            assert np.array_equal(arrays[0], wanted)
-            assert np.array_equal(tally[:lanes], counts)
-            assert bool(again) == wanted_again
+            fired[3 : 3 + size // 16] = [sum(1 << i % 16 for i in who if i // 16 == w) for w in range(size // 16)]
+            last = loops["lists"](fired, size, lanes, spikes.reshape(-1), np.zeros(64, form.potential), tally)
+            assert last == 2 + len(who)
+            assert spikes[2:last].tolist() == [[i, 1] for i in who]
+            assert (spikes[:2] == -1).all()
+            assert (spikes[last + 8 :] == -1).all()  # so many may be written in vain
+            assert tally[:lanes].tolist() == [int((who % lanes == c).sum()) for c in range(lanes)]
 
 
 def test_the_smallest_gap_to_a_threshold_is_the_twins(loops, form):

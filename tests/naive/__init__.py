@@ -8,7 +8,7 @@ from .depth_first import DepthFirst
 from .float_network import fire_float, linear_float, run_float, values_float
 from .formats import Clock, decode_aedat2, decode_aedat31, decode_nmnist, random_recorded_events
 from .layers import Gates, along, constant_part, convolve, hand_on, routes_to, spread, sum_pool, weigh
-from .rows import reset_all, sum_rows
+from .rows import fire_cell, sum_rows
 from .simulation import Pixel, draw_capsule, draw_capsules, film, log_intensity, slide, undo_png_filters
 from .slicing import bin_events, slice_by_time
 from .training import mean_count_frame, move_events, random_training_events
@@ -37,7 +37,7 @@ __all__ = [
     "move_events",
     "random_recorded_events",
     "random_training_events",
-    "reset_all",
+    "fire_cell",
     "routes_to",
     "run_float",
     "slice_by_time",

@@ -45,11 +45,13 @@ class Clocked:
 
     def reset(self):
         self.evidence, self.past, self.drawn = [], [], []
+        self.steps = 0  # since the readout began
         self.random = np.random.default_rng(self.network.readout.seed)
         self.start_hidden()
 
     def start_hidden(self):
         self.v, self.since_rebase, self.gates = {}, {}, {}
+        self.state_steps = 0  # since the neurons began
         for layer in self.network.layers:
             name = layer.name
             if isinstance(layer, Neurons):
@@ -71,6 +73,7 @@ class Clocked:
         Returns the spikes of each layer of neurons and each max pool, and the current into a layer that is read out.
         """
         spikes, out = {"input": np.asarray(inputs)}, {}
+        self.steps, self.state_steps = self.steps + 1, self.state_steps + 1
         if current:
             spikes["input"] = np.rint(spikes["input"].astype(float) * 2**16).astype(np.int64)
         for layer in self.network.layers:
@@ -80,11 +83,14 @@ class Clocked:
             elif isinstance(layer, MaxPool2d):
                 arrived = sum(along(spikes[source], route, self.shapes) for source, route in self.routes[name])
                 spikes[name] = out[name] = self.gates[name].step(arrived)
+            elif isinstance(layer, Neurons) and self.state_steps <= layer.start_step:
+                spikes[name] = out[name] = np.zeros(self.shapes[name], np.int64)
             elif isinstance(layer, Neurons):
                 spikes[name] = out[name] = self.fire(layer, self.arriving(name, spikes, current) + self.bias[name])
             elif name in self.ends:
                 out[name] = self.arriving(name, spikes, current) + self.bias[name]
-        self.evidence.append(out[self.network.layers[-1].name])
+        started = self.steps > self.network.readout.start_step
+        self.evidence.append(out[self.network.layers[-1].name] * started)
         if self.network.readout.kind.startswith("softmax"):
             self.drawn.append(self.draw())
         return out

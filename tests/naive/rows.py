@@ -1,5 +1,7 @@
 """The innermost loops of the engine, neuron by neuron. The fast ones: pipeline/engine/rows.py."""
 
+import numpy as np
+
 
 def sum_rows(weights, rows, at, length, times=None):
     """The sum of parts of rows, each so many times."""
@@ -10,13 +12,15 @@ def sum_rows(weights, rows, at, length, times=None):
     return total
 
 
-def reset_all(v, moved, threshold, bias, size, lanes, to_zero):
+def fire_cell(v, moved, threshold, bias, per_bias, size, to_zero):
     """One cell, neuron by neuron; it begins at 16 in v and at 32 in the constants. `moved`: thresholds less the biases
-    of earlier steps. (v, spikes of each channel, whether a neuron fires again in the next step by its bias)."""
-    v, counts, again = v.copy(), [0] * lanes, False
+    of earlier steps. (v, who fired, whether one of them fires again in the next step by its bias, the smallest gap to
+    a threshold times per_bias)."""
+    v, who, again, gaps = v.copy(), [], False, []
     for i in range(size):
         if v[16 + i] >= moved[32 + i]:
             v[16 + i] = (moved[32 + i] if to_zero else v[16 + i]) - threshold[32 + i]
             again |= bool(v[16 + i] >= moved[32 + i] - bias[32 + i])
-            counts[i % lanes] += 1
-    return v, counts, again
+            who.append(i)
+        gaps.append(np.float32(moved[32 + i] - v[16 + i]) * per_bias[32 + i])
+    return v, who, again, min(gaps)
