@@ -15,9 +15,8 @@ from dvs_run.pipeline.network import Network
 from dvs_run.pipeline.stream import BinnedSlice
 from dvs_run.pipeline.train.windows import RecordingSet, cut
 
-RELIABILITIES = (0.7, 0.8, 0.9, 0.95)
+RELIABILITIES = (0.8, 0.9)
 RULES = (  # leak, release, steady, events per second
-    StreamRule(1.0, 200_000, 0.5, 50_000, 2_000.0),
     StreamRule(1.0, 400_000, 0.5, 50_000, 2_000.0),
     StreamRule(1.0, 400_000, 1.0, 0, 2_000.0),  # without hysteresis
 )

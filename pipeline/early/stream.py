@@ -68,12 +68,15 @@ class StreamDecider:
     """A StreamRule and its state: evidence, rate, the label that holds, and since when another would."""
 
     def __init__(self, rule: StreamRule, labels: tuple[str, ...]) -> None:
+        if len(labels) < 2:
+            raise EventError(f"there is no lead among {len(labels)} classes; want at least 2")
         self.rule, self._labels = rule, (*labels, "")  # the last: of index -1
         self.reset()
 
     def reset(self) -> None:
         """A new stream begins."""
         self.evidence = np.zeros(len(self._labels) - 1)
+        self.lead = 0.0  # of the first over the second
         self.rate_hz = 0.0
         self.index = -1
         self.active = self.rule.least_rate_hz == 0
@@ -105,12 +108,13 @@ class StreamDecider:
 
     def _decide(self, start_us: int, stop_us: int) -> None:
         """Who leads, by how much and for how long; a slice counts as a whole."""
+        first = int(self.evidence.argmax())
+        top = np.partition(self.evidence, -2)
+        self.lead = lead = float(top[-1] - top[-2])
         if not self.active:
             self.index, self._doubt_us, self._rival = -1, None, -1
             return
-        rule, first = self.rule, int(self.evidence.argmax())
-        others = np.delete(self.evidence, first)
-        lead = float(self.evidence[first] - others.max()) if len(others) else math.inf
+        rule = self.rule
         rival = first if lead >= rule.margin and first != self.index else -1
         if rival != self._rival:
             self._rival, self._rival_us = rival, start_us

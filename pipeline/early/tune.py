@@ -47,8 +47,7 @@ def follow(rule: StreamRule, trace: StreamTrace) -> tuple[np.ndarray, np.ndarray
     said, leads = [], []
     for (start, stop), events, gain in zip(trace.times_us.tolist(), trace.events.tolist(), trace.gains, strict=True):
         said.append(decider.advance(start, stop, events, gain))
-        second, first = np.partition(decider.evidence, -2)[-2:]
-        leads.append(first - second)
+        leads.append(decider.lead)
     return np.array(said, np.int64), np.array(leads)
 
 

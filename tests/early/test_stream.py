@@ -192,6 +192,11 @@ def test_a_network_without_a_clock_or_with_a_random_readout_is_refused():
         gains_network(network("softmax_rate"), None)
 
 
+def test_a_single_class_is_refused():
+    with pytest.raises(EventError, match="no lead among 1 classes"):
+        StreamDecider(RULE, ("alone",))
+
+
 def test_every_wrong_value_of_a_rule_is_told_at_once():
     with pytest.raises(EventError, match="margin is 0.*leak_us is 0.*release is 2.*steady_us is -1.*least_rate"):
         StreamRule(0, 0, 2, -1, -1)
