@@ -144,7 +144,7 @@ def _zip_kind(path: Path) -> _Reader:
     if "archive_format" in tails or any("/models/" in f"/{name}" and name.endswith(".json") for name in names):
         return _exported
     if "serialized_exported_program.json" in tails:
-        raise ConversionError(f"{path} is a torch.export archive of a torch before 2.8; save it again with a newer one")
+        raise ConversionError(f"{path} is a torch.export archive of an older torch; save it again with a newer one")
     if "network.json" in names:
         raise ConversionError(f"{path} is a spiking network already; run it with `dvs-run` or `dvs evaluate`")
     if "model.weights.h5" in tails:
