@@ -5,8 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from dvs_run.pipeline.engine import Engine
 from dvs_run.pipeline.errors import NetworkError
 from dvs_run.pipeline.exchange import MEANINGS, read_nir
+from dvs_run.pipeline.network import Neurons
+from tests.engine.together import slice_of
 from tests.exchange.nets import sample, spikes
 
 
@@ -104,3 +107,17 @@ def test_a_reading_says_how_it_was_understood(tmp_path):
     assert reading.network.provenance["origin"] == "norse"
     assert reading.network.timestep_us == 1000
     assert reading.network.readout.kind == "count"
+
+
+def test_the_engine_runs_what_was_read(tmp_path):
+    """Without ties (an exponential decay sees to that) its whole numbers give the very spikes of sinabs."""
+    path, inputs, counts = sample("sinabs_lif", tmp_path)
+    network = read_nir(path, MEANINGS["sinabs"], 1000).network
+    engine, total = Engine(network), {}
+    for step, frame in enumerate(inputs.astype(np.int32)):
+        engine.step(slice_of(frame, 1000 * step, 1000 * (step + 1)))
+        for layer in network.layers:
+            if isinstance(layer, Neurons):
+                total[layer.name] = total.get(layer.name, 0) + engine.spike_counts(layer.name)
+    for ours, theirs in zip(total.values(), counts, strict=True):
+        assert np.array_equal(ours.reshape(-1), theirs.reshape(-1))
