@@ -2,8 +2,8 @@
 
 With g(t) what arrived at the outputs in the slice that ends at t, d the time since the last slice:
 
-    e(t) = exp(-d / leak) e(t - d) + g(t)          evidence: no window, no reset; what was long ago has leaked away
-    r(t) = exp(-d / leak) r(t - d) + events / leak   events per second, over the same time
+    e(t) = exp(-d / leak) e(t - d) + g(t)     evidence: no window, no reset; what was long ago has leaked away
+    r(t) = q r(t - d) + (1 - q) events / d    events per second; q = exp(-d / steady), so that silence is soon noticed
 
 While nothing is happening (r too low) the label is unknown and evidence only leaks: what biases say about an empty
 scene is no evidence. Otherwise a label is taken up when its lead over the second has been `margin` or more for
@@ -31,7 +31,7 @@ class StreamRule:
     leak_us: int = 300_000  # time constant of the evidence, µs
     release: float = 0.5  # share of the margin, and of the rate, below which a label is given up; 0 to 1
     steady_us: int = 50_000  # how long either must last, µs
-    least_rate_hz: float = 0.0  # events per second of the whole sensor below which nothing is happening; 0: no limit
+    least_rate_hz: float = 0.0  # events per second of the whole sensor below which nothing happens; 0: no limit
     promise: Mapping[str, Any] = field(default_factory=dict)  # what was promised and proven, for people: JSON values
     made_for: Mapping[str, Any] = field(default_factory=dict)  # see file.py; empty: for whoever uses it
 
@@ -96,7 +96,8 @@ class StreamDecider:
         before = start_us if self._reached_us is None else self._reached_us
         left = math.exp(-(stop_us - before) / rule.leak_us)
         self._reached_us = stop_us
-        self.rate_hz = self.rate_hz * left + (events or 0) * 1e6 / rule.leak_us
+        kept = math.exp(-(stop_us - before) / rule.steady_us) if rule.steady_us else 0.0
+        self.rate_hz = self.rate_hz * kept + (1.0 - kept) * (events or 0) * 1e6 / (stop_us - start_us)
         if rule.least_rate_hz > 0:
             enough = rule.least_rate_hz * (rule.release if self.active else 1.0)
             self.active = events is None or self.rate_hz >= enough

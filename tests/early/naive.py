@@ -72,8 +72,16 @@ class Stream:
         return total
 
     def rate(self, now):
-        leak = self.rule.leak_us
-        return sum(events * 1e6 / leak * math.exp(-(now - stop) / leak) for _, stop, events, *_ in self.history)
+        total, before = 0.0, None
+        for start, stop, events, *_ in self.history:
+            since = stop - (start if before is None else before)
+            new = 1 - self.kept(since)
+            total += new * events * 1e6 / (stop - start) * self.kept(now - stop)
+            before = stop
+        return total
+
+    def kept(self, time_us):
+        return math.exp(-time_us / self.rule.steady_us) if self.rule.steady_us else float(time_us == 0)
 
     def step(self, start, stop, events, gain):
         rule = self.rule

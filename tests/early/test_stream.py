@@ -66,12 +66,13 @@ def test_a_label_goes_when_the_scene_falls_silent_and_its_evidence_does_not_come
 
 
 def test_the_rate_counts_events_per_second_and_its_gate_does_not_flicker():
-    decider = StreamDecider(StreamRule(1.0, 50_000, 0.5, 0, least_rate_hz=19_000.0), LABELS)
+    decider = StreamDecider(StreamRule(1.0, 50_000, 0.5, 50_000, least_rate_hz=19_000.0), LABELS)
     active = []
     for n in range(200):
         decider.step(a_slice(n * SLICE_US, 100 if n < 100 else 70), decision((0, 0, 0)))
         active.append(decider.active)
-    assert decider.rate_hz == pytest.approx(70 / SLICE_US * 1e6, rel=0.06)
+    assert decider.rate_hz == pytest.approx(70 / SLICE_US * 1e6, rel=1e-3)
+    assert 20 < active.index(True) < 40  # 95 % of 20,000 a second after 3 time constants
     assert active == [False] * active.index(True) + [True] * (200 - active.index(True))
 
 
