@@ -25,17 +25,19 @@ STREAM_FIELDS = ("leak_us", "margin", "release", "steady_us", "least_rate_hz")
 
 
 def network_digest(network: Network) -> str:
-    """SHA-256 of all that the decisions depend on: layers, readout, clock and labels; not of the provenance."""
+    """SHA-256 of all that the decisions depend on: layers, readout, clock and labels; not of the provenance.
+
+    What has its default is left out, so that a setting which a later version adds does not turn old networks into others.
+    """
     digest = hashlib.sha256()
-    head = (network.input_shape, network.labels, network.timestep_us, network.state_window_us, network.readout)
-    digest.update(repr(head).encode())
-    for layer in network.layers:
-        digest.update(type(layer).__name__.encode())
-        for entry in fields(layer):
-            value = getattr(layer, entry.name)
+    digest.update(repr((network.input_shape, network.labels, network.timestep_us, network.state_window_us)).encode())
+    for part in (network.readout, *network.layers):
+        digest.update(type(part).__name__.encode())
+        for entry in fields(part):
+            value = getattr(part, entry.name)
             if isinstance(value, np.ndarray):
                 digest.update(f"{entry.name} {value.shape}".encode() + np.ascontiguousarray(value, "<f4").tobytes())
-            else:
+            elif value != entry.default:
                 digest.update(f"{entry.name} {value!r}".encode())
     return digest.hexdigest()
 

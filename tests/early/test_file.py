@@ -17,6 +17,7 @@ from dvs_run.pipeline.early import (
     save_rule,
 )
 from dvs_run.pipeline.errors import DvsError, NetworkError
+from dvs_run.pipeline.network import Readout
 
 from .test_stream import network
 
@@ -57,6 +58,17 @@ def test_the_digest_is_of_what_decides_and_of_nothing_else():
         network("softmax_rate"),
     ]
     assert len({ours, *map(network_digest, others)}) == 5
+
+
+def test_a_setting_that_a_later_version_adds_changes_no_digest_unless_it_is_used():
+    @dataclasses.dataclass(frozen=True)
+    class LaterReadout(Readout):
+        added: int = 0
+
+    LaterReadout.__name__ = "Readout"
+    ours, later = network(), [LaterReadout("membrane", 100_000, added=value) for value in (0, 1)]
+    same, other = (network_digest(dataclasses.replace(ours, readout=readout)) for readout in later)
+    assert same == network_digest(ours) != other
 
 
 def test_a_network_that_was_saved_and_loaded_has_the_same_digest(tmp_path):
