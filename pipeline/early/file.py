@@ -27,7 +27,7 @@ STREAM_FIELDS = ("leak_us", "margin", "release", "steady_us", "least_rate_hz")
 def network_digest(network: Network) -> str:
     """SHA-256 of all that the decisions depend on: layers, readout, clock and labels; not of the provenance.
 
-    What has its default is left out, so that a setting which a later version adds does not turn old networks into others.
+    What has its default is left out: a setting that a later version adds must not turn old networks into others.
     """
     digest = hashlib.sha256()
     digest.update(repr((network.input_shape, network.labels, network.timestep_us, network.state_window_us)).encode())
