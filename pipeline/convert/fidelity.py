@@ -4,7 +4,7 @@ Everything is in units of λ, so that an activation of 1 wants a rate of 1. What
 (LayerFidelity); papers.md 0.3 has the identity that splits the error.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,9 +62,9 @@ def wiring(network: Network, name: str) -> Wiring:
 class Tally:
     """Sums over the samples of one population."""
 
-    def __init__(self, neurons: Neurons, timesteps: int, splits: bool) -> None:
-        """`splits`: rate + (v(T) - v(0)) / (T θ) is what arrived."""
-        self.layer, self._timesteps, self._splits = neurons, timesteps, splits
+    def __init__(self, neurons: Neurons, timesteps: int, activate: Callable[[Tensor], Tensor] | None) -> None:
+        """`activate`: what the CNN makes of what arrived, in units of λ; None: what arrived cannot be told."""
+        self.layer, self._timesteps, self._activate = neurons, timesteps, activate
         self._ceiling = float(min(neurons.max_spikes, 1 << 20))
         self._group, rows = rate_bins(timesteps)
         self._density = np.zeros((rows, COLUMNS), np.int64)
@@ -83,10 +83,10 @@ class Tally:
         error = rate - wanted
         self._sum(
             error=error.square(), a=wanted, aa=wanted.square(), r=rate, rr=rate.square(), ar=wanted * rate,
-            clipped=wanted.abs() > self._ceiling, fired=rate != 0, alive=(rate != 0) | (wanted != 0),
+            clipped=wanted.abs() > self._ceiling * (1 + 1e-6), fired=rate != 0, alive=(rate != 0) | (wanted != 0),
             residual=moved.double().abs() * ((rate != 0) | (wanted != 0)),
         )  # fmt: skip
-        if self._splits:
+        if self._activate is not None:
             self._split(wanted, rate, rate + moved.double() / self._timesteps)
         self._draw(wanted.abs().flatten().numpy(), spikes.abs().flatten().numpy())
 
@@ -131,7 +131,8 @@ class Tally:
 
     def _split(self, wanted: Tensor, rate: Tensor, arrived: Tensor) -> None:
         """What arrived -> what a neuron without time and memory would fire -> what it fired."""
-        passed = arrived if self.layer.signed else arrived.relu()
+        assert self._activate is not None
+        passed = self._activate(arrived)
         limited = passed.clamp(-self._ceiling, self._ceiling)
         beyond, least = rate.abs() - limited.abs(), 1.001 / self._timesteps  # v lies in [0, θ) unless time plays a part
         missed = (rate - limited).square()
@@ -170,7 +171,7 @@ class LayerWatch:
         self.samples = len(self._chosen)
         self._neurons = {layer.name: layer for layer in network.layers if isinstance(layer, Neurons)}
         self._tallies = {
-            name: Tally(layer, shown.timesteps, _splits(layer, network)) for name, layer in self._neurons.items()
+            name: Tally(layer, shown.timesteps, self._activate(layer)) for name, layer in self._neurons.items()
         }
         self._missed = self._size = 0.0  # of a last layer that only integrates: squared norms
 
@@ -186,7 +187,7 @@ class LayerWatch:
             if name in activations:
                 layer, spikes = self._neurons[name], state.spikes[name][picked]
                 moved = (state.v[name][picked] - _per_channel(layer.v_init)) / _per_channel(layer.threshold)
-                wanted = activations[name].reshape(spikes.shape) / _per_channel(_lambda(self._network, name, spikes))
+                wanted = activations[name].reshape(spikes.shape) / self._lambda(name)
                 tally.add(wanted, spikes, moved)
         if not isinstance(self._network.layers[-1], Neurons):
             wanted = activations[self._cnn.output].flatten(1).double()
@@ -214,6 +215,18 @@ class LayerWatch:
                 )
         return tuple(found)
 
+    def _activate(self, neurons: Neurons) -> Callable[[Tensor], Tensor] | None:
+        """The CNN's activation in units of λ, where nothing but spikes takes potential away from the neurons."""
+        plain = isinstance(neurons, IF) and neurons.reset == "subtract" and neurons.v_min is None
+        node = next((node for node in self._cnn.nodes if node.name == neurons.name), None)
+        if not plain or node is None or self._network.state_window_us is not None:
+            return None
+        return lambda arrived: node(arrived * self._lambda(node.name)) / self._lambda(node.name)
+
+    def _lambda(self, name: str) -> Tensor:
+        """The activation that a rate of 1 stands for, float64 (1, channel or 1, 1, 1)."""
+        return _per_channel(np.atleast_1d(self._network.provenance.get("lambdas", {}).get(name, 1.0)))
+
     def _activations(self, rows: np.ndarray) -> dict[str, Tensor]:
         """Of the CNN on these samples: its populations, by name, and its output."""
         found: dict[str, Tensor] = {}
@@ -224,17 +237,5 @@ class LayerWatch:
         return found
 
 
-def _lambda(network: Network, name: str, spikes: Tensor) -> np.ndarray:
-    """The activation that a rate of 1 stands for, per channel: (channels,)."""
-    known = network.provenance.get("lambdas", {}).get(name, 1.0)
-    return np.broadcast_to(np.asarray(known, np.float64).reshape(-1), (spikes.shape[1],))
-
-
 def _per_channel(array: np.ndarray) -> Tensor:
     return torch.from_numpy(np.array(array, np.float64)).view(1, -1, 1, 1)
-
-
-def _splits(neurons: Neurons, network: Network) -> bool:
-    """Whether nothing but spikes takes potential away from these neurons."""
-    plain = isinstance(neurons, IF) and neurons.reset == "subtract" and neurons.v_min is None
-    return plain and network.state_window_us is None

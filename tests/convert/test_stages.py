@@ -275,6 +275,17 @@ def test_the_figures_of_a_layer_are_those_of_a_plain_recount():
     assert found.rates.sum() == (rate > 0).sum()
 
 
+def test_a_ceiling_of_the_cnn_itself_is_no_clipping():
+    model = copy.deepcopy(small())
+    model[1] = nn.Hardtanh(0.0, 0.2)
+    conversion = convert(model, nets.SHAPE, nets.LABELS, nets.inputs(32), max_error=None, check_timesteps=4)
+    first = measured(conversion, model, inputs=nets.inputs(40, seed=9)).layers[0]
+    assert (first.clipping, first.clipped) == (0, 0)
+    assert first.arrived < 1e-5
+    assert first.rates[-1] == 0
+    assert first.error < 0.05
+
+
 def test_a_percentile_far_too_low_is_named_as_clipping():
     culprit = find_culprit(measured(converted(percentile=90)).layers)
     assert culprit.cause == "clipping"
