@@ -19,6 +19,8 @@ from ..errors import ConversionError
 from .cnn import Activation, Add, Affine, Cnn, Concat, Flatten, MaxPool, Node, Pad, Pair, SumPool, Upsample, Weighted
 from .fold import fold
 
+MOST_CHOICES = 1 << 24  # weights of a matrix that only puts values in another order
+
 
 class CnnBuilder:
     """The operations so far. `shapes` are (channel, height, width) of "input" and every result; `notes` go on."""
@@ -109,6 +111,20 @@ class CnnBuilder:
             if channel is not None:
                 weight[row, channel] = 1
         return self.weighted(name, x, weight, copies=True)
+
+    def choose_features(self, name: str, x: str, places: Tensor) -> str:
+        """A vector (n, features, 1, 1) of the values at `places`, which count (channel, y, x) of what is called x."""
+        channels, height, width = self.shapes[x]
+        area, count = height * width, len(places)
+        if count % area == 0:
+            rows = places.view(-1, area)
+            if bool((rows == rows[:, :1] + torch.arange(area)).all()) and bool((rows[:, 0] % area == 0).all()):
+                return self.flatten(name, self.select(f"{name}_channels", x, (rows[:, 0] // area).tolist()))
+        if count * channels * area > MOST_CHOICES:
+            raise ConversionError(f"layer {name!r} puts {count:,} values in another order; flatten whole channels instead")
+        matrix = torch.zeros(count, channels * area, dtype=torch.float64)
+        matrix[torch.arange(count), places] = 1
+        return self.weighted(f"{name}_order", x, matrix, copies=True)
 
     def subsample(self, name: str, x: str, stride: Pair) -> str:
         """Every stride-th row and column, from the first."""

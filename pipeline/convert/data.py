@@ -23,6 +23,7 @@ class Data:
     shape: tuple[int, ...]  # of the tensor, with the batch first
     index: Tensor | None = None  # float64 of `shape`; None: the value as it is, (n, channel, height, width)
     softmax: str | None = None  # "softmax" or "log_softmax" behind one
+    softmax_layer: str = ""
 
     def places(self) -> Tensor:
         """`index`, made if there is none."""

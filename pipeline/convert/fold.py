@@ -84,7 +84,7 @@ class _Fold:
 
     def weighted(self, layer: Weighted, x: str) -> str:
         before = self.node(x)
-        if isinstance(before, Weighted) and merge.is_choice(before) and layer.groups == 1:
+        if isinstance(before, Weighted) and merge.takes_choice(layer, before):
             return self.weighted(merge.behind_choice(layer, before, self.shapes[x]), before.inputs[0])
         x = self.closed(x, f"{layer.name} follows it without a ReLU between")
         node = self.node(x)
@@ -103,14 +103,17 @@ class _Fold:
                 return self.weighted(layer, self.population(x, f"{layer.name} weighs a sum of many"))
             none = replace(layer, bias=torch.zeros_like(layer.bias))
             return self.add(layer.name, [self.weighted(none if i else layer, y) for i, y in enumerate(node.inputs)])
-        if isinstance(node, Concat) and self._holds(x, Add, Affine):
+        if layer.groups > 1 and self._cut_by(x, layer.weight.shape[1]):
+            return self.weighted(layer, self.population(x, f"{layer.name} has groups that cut across its parts"))
+        if isinstance(node, Concat) and self._holds(x, Add, Affine, Pad):
             return self._weigh_parts(layer, node)
         return self.new(replace(layer, inputs=(x,)), is_open=True, positive=self.positive[x] and _never_lowers(layer))
 
     def _weigh_parts(self, layer: Weighted, node: Concat) -> str:
         """Weights behind a concatenation of sums: the columns of each part apart."""
         if layer.groups > 1:
-            parts = [self.population(y, "it feeds groups") if self._holds(y, Add, Affine) else y for y in node.inputs]
+            why = f"{layer.name} weighs it in groups"
+            parts = [self.population(y, why) if self._holds(y, Add, Affine, Pad) else y for y in node.inputs]
             return self.weighted(layer, self.concat(node.name, parts))
         sizes = [self.shapes[y][0] * (self.shapes[y][1] * self.shapes[y][2] if layer.weight.ndim == 2 else 1)
                  for y in node.inputs]  # fmt: skip
@@ -128,7 +131,7 @@ class _Fold:
             return self.affine(node.name, node.inputs[0], scale * node.scale, shift + scale * node.shift)
         moved = self._affine_before(name, x, scale, shift) if self.open[x] and not self.shared[x] else None
         if moved is None and isinstance(node, Concat) and self.open[x]:
-            moved = self._affine_of_parts(name, node, scale, shift)
+            moved = self.concat(node.name, self._affine_parts(name, node, scale, shift))
         if moved is not None:
             return moved
         positive = self.positive[x] and bool((scale >= 0).all()) and bool((shift >= 0).all())
@@ -139,16 +142,16 @@ class _Fold:
         node = self.node(x)
         if isinstance(node, Weighted):
             return self.new(merge.before_affine(node, scale, shift), is_open=True, positive=False)
+        inner: tuple[Tensor, Tensor] | None = None
         if isinstance(node, SumPool) and (node.padding == (0, 0) or not bool((shift != 0).any())):
-            area = node.kernel[0] * node.kernel[1]
-            return self.sum_pool(node, self.affine(name, node.inputs[0], scale, shift / area))
-        if isinstance(node, Upsample):
-            return self.spread(node, self.affine(name, node.inputs[0], scale, shift))
-        if isinstance(node, Flatten):
-            by_channel = self._by_channel(node, scale, shift)
-            return None if by_channel is None else self.spread(node, self.affine(name, node.inputs[0], *by_channel))
-        if isinstance(node, MaxPool) and bool((scale > 0).all()):
-            return self.max_pool(node, self.affine(name, node.inputs[0], scale, shift))
+            inner = scale, shift / (node.kernel[0] * node.kernel[1])
+        elif isinstance(node, Flatten):
+            inner = self._by_channel(node, scale, shift)
+        elif isinstance(node, Upsample) or (isinstance(node, MaxPool) and bool((scale > 0).all())):
+            inner = scale, shift
+        if node is not None and inner is not None:
+            moved = self.affine(name, node.inputs[0], *inner)
+            return None if isinstance(self.node(moved), Affine) else self._rebuild(node, [moved])
         if isinstance(node, Add):
             takes = next(i for i, y in enumerate(node.inputs) if self.open[y])
             none = torch.zeros_like(shift)
@@ -158,12 +161,13 @@ class _Fold:
             )
         return None
 
-    def _affine_of_parts(self, name: str, node: Concat, scale: Tensor, shift: Tensor) -> str:
+    def _affine_parts(self, name: str, node: Concat, scale: Tensor, shift: Tensor) -> list[str]:
         sizes = [self.shapes[y][0] for y in node.inputs]
         parts = zip(node.inputs, scale.split(sizes), shift.split(sizes), strict=True)
-        return self.concat(node.name, [self.affine(name, y, s, t) for y, s, t in parts])
+        return [self.affine(name, y, s, t) for y, s, t in parts]
 
     def activation(self, layer: Activation, x: str) -> str:
+        x = self._flattened_late(x)
         node = self.node(x)
         if layer.kind == "relu" and self.positive[x]:
             self.notes.append(f"{layer.name} was left out: its input is never negative")
@@ -181,30 +185,33 @@ class _Fold:
             return self.max_pool(node, self.activation(layer, node.inputs[0]))
         if isinstance(node, Activation) and node.kind == "relu" and not layer.signed:
             return self.activation(layer, node.inputs[0])
-        if isinstance(node, Affine) and (inner := self._affine_inside(node)) is not None:
-            return self.activation(layer, inner)
+        if isinstance(node, Affine) and (moved := self._activate_inside(layer, node)) is not None:
+            return moved
         current = self.current(x)
         weights = self.node(current)
-        relay = isinstance(weights, Weighted) and weights.copies and layer.kind in ("relu", "linear")
+        copied = isinstance(weights, Weighted) and weights.copies and self._single_spikes(current)
+        relay = copied and layer.kind in ("relu", "linear")
         made = replace(layer, inputs=(current,), relay=relay)
         return self.new(made, is_open=False, positive=not layer.signed)
 
-    def _affine_inside(self, node: Affine) -> str | None:
-        """An Affine of a concat, flatten, ... as a concat, flatten, ... of Affines, so that neurons can follow it."""
+    def _activate_inside(self, layer: Activation, node: Affine) -> str | None:
+        """Neurons behind a scaled concat, flatten or up-sampling, moved before it; None behind anything else."""
         inner = self.node(node.inputs[0])
         if isinstance(inner, Concat):
-            return self._affine_of_parts(node.name, inner, node.scale, node.shift)
+            parts = self._affine_parts(node.name, inner, node.scale, node.shift)
+            named = [replace(layer, name=f"{layer.name}_{i + 1}") for i in range(len(parts))]
+            return self.concat(inner.name, [self.activation(n, y) for n, y in zip(named, parts, strict=True)])
+        if not isinstance(inner, Flatten | Upsample):
+            return None
+        by_channel: tuple[Tensor, Tensor] | None = (node.scale, node.shift)
         if isinstance(inner, Flatten):
             by_channel = self._by_channel(inner, node.scale, node.shift)
-            if by_channel is None:
-                raise ConversionError(
-                    f"layer {node.name!r} scales {len(node.scale)} values, but {inner.name!r} before it flattens "
-                    f"{self.shapes[inner.inputs[0]][0]} channels; put it before the flattening"
-                )
-            return self.spread(inner, self.affine(node.name, inner.inputs[0], *by_channel))
-        if isinstance(inner, Upsample):
-            return self.spread(inner, self.affine(node.name, inner.inputs[0], node.scale, node.shift))
-        return None
+        if by_channel is None:
+            raise ConversionError(
+                f"layer {node.name!r} scales {len(node.scale)} values, but {inner.name!r} before it flattens "
+                f"{self.shapes[inner.inputs[0]][0]} channels; put it before the flattening"
+            )
+        return self.spread(inner, self.activation(layer, self.affine(node.name, inner.inputs[0], *by_channel)))
 
     def _by_channel(self, flatten: Flatten, scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor] | None:
         """A scale and shift of flattened features as those of channels; None where they differ within a channel."""
@@ -302,11 +309,6 @@ class _Fold:
             node = self.node(x)
             flat += node.inputs if isinstance(node, Add) and not self.shared[x] else [x]
         flat = [self.closed(x, f"{name} adds it") if self._holds(x, MaxPool, Pad) and self.open[x] else x for x in flat]
-        insides = [self.node(x) for x in flat]
-        if all(isinstance(node, Flatten) for node in insides):
-            inner = [node.inputs[0] for node in insides if node is not None]
-            if len({self.shapes[x] for x in inner}) == 1:
-                return self.spread(cast(Node, insides[0]), self.add(name, inner))
         if len(set(flat)) < len(flat):
             channels, counts = self.shapes[flat[0]][0], {x: flat.count(x) for x in flat}
             none = torch.zeros(channels, dtype=torch.float64)
@@ -314,7 +316,19 @@ class _Fold:
         if len(flat) == 1:
             return flat[0]
         open_ = any(self.open[x] for x in flat)
-        return self.new(Add(name, tuple(flat)), is_open=open_, positive=all(self.positive[x] for x in flat))
+        made = self.new(Add(name, tuple(flat)), is_open=open_, positive=all(self.positive[x] for x in flat))
+        return self._flattened_late(made) if open_ else made
+
+    def _flattened_late(self, x: str) -> str:
+        """A sum of flattened images as the flattened sum, which neurons can follow; anything else as it is."""
+        node = self.node(x)
+        terms = [self.node(y) for y in node.inputs] if isinstance(node, Add) else []
+        inner = [term.inputs[0] for term in terms if isinstance(term, Flatten)]
+        if not inner or len(inner) < len(terms) or len({self.shapes[y] for y in inner}) > 1:
+            return x
+        added = self.new(replace(cast(Add, node), inputs=tuple(inner)), is_open=self.open[x], positive=self.positive[x])
+        return self.new(replace(cast(Flatten, terms[0]), inputs=(added,)), is_open=self.open[x],
+                        positive=self.positive[x])  # fmt: skip
 
     # --- what a value must be for its reader -----------------------------------------------------------------------
 
@@ -322,17 +336,7 @@ class _Fold:
         """The value as neurons or a readout take it: no Affine, Pad or open maximum is left on the way to the weights."""
         node = self.node(x)
         if isinstance(node, Affine):
-            inner = self.node(node.inputs[0])
-            if isinstance(inner, Add) and not self.open[x]:
-                none = torch.zeros_like(node.shift)
-                parts = [self.affine(node.name, y, node.scale, none if i else node.shift) for i, y in
-                         enumerate(inner.inputs)]  # fmt: skip
-                return self.current(self.add(inner.name, parts))
-            inside = self._affine_inside(node)
-            if inside is not None:
-                return self.current(inside)
-            source = self.closed(node.inputs[0], f"{node.name} is one of several layers that read it")
-            return self.new(merge.depthwise(node, source), is_open=True, positive=self.positive[x])
+            return self.weighted(merge.identity(node.name, self.shapes[x][0]), x)
         if isinstance(node, Pad):
             return self.weighted(merge.identity(node.name, self.shapes[node.inputs[0]][0]), x)
         if isinstance(node, MaxPool) and self.open[x]:
@@ -370,23 +374,35 @@ class _Fold:
             kind = "relu" if self.positive[x] else "linear"
             layer = Activation(f"{name}_spikes", (x,), kind)
             current = self.current(x)
-            weights = self.node(current)
-            copied = isinstance(weights, Weighted) and weights.copies
-            relay = node is None or copied or isinstance(weights, Activation | Upsample | Flatten)
-            made = replace(layer, inputs=(current,), relay=relay and current != "input")
+            made = replace(layer, inputs=(current,), relay=self._single_spikes(current))
             self.carried[x] = self.new(made, is_open=False, positive=self.positive[x])
             sign = "" if self.positive[x] else ", with spikes of both signs"
             self.notes.append(f"{name} got neurons of its own{sign}: {why}")
         return self.carried[x]
+
+    def _single_spikes(self, x: str) -> bool:
+        """Whether a value is that of neurons, unchanged, at most moved: then neurons can hand it on spike for spike."""
+        node = self.node(x)
+        if isinstance(node, Activation | MaxPool):
+            return True
+        moves = isinstance(node, Concat | Flatten | Upsample) or (isinstance(node, Weighted) and node.copies)
+        return moves and node is not None and all(self._single_spikes(y) for y in node.inputs)
 
     def _inside(self, x: str, f: Callable[[str], str]) -> str | None:
         """f of a sum of spikes as a sum of f, so that the next weights can go to each term; None: not needed."""
         node = self.node(x)
         if isinstance(node, Add) and not self.open[x]:
             return self.add(node.name, [f(y) for y in node.inputs])
-        if isinstance(node, Concat) and self._holds(x, Add):
+        if isinstance(node, Concat) and self._holds(x, Add, Pad):
             return self.concat(node.name, [f(y) for y in node.inputs])
         return None
+
+    def _cut_by(self, x: str, per_group: int) -> bool:
+        """Whether groups of so many channels would read from two parts of a concatenation at once."""
+        node = self.node(x)
+        if isinstance(node, Concat):
+            return any(self.shapes[y][0] % per_group or self._cut_by(y, per_group) for y in node.inputs)
+        return isinstance(node, SumPool | Upsample) and self._cut_by(node.inputs[0], per_group)
 
     def _holds(self, x: str, *kinds: type[Node]) -> bool:
         """Whether x is one of these, or a concatenation that holds one."""

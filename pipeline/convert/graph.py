@@ -163,7 +163,7 @@ class _Walk:
         ended = next((x for x in operands if x.softmax), None)
         if ended is not None and rule not in ANYWHERE:
             raise ConversionError(
-                f"layer {ended.name!r} goes into a softmax in the middle, {name!r} comes after it; a spiking neuron "
+                f"layer {ended.softmax_layer!r} is a softmax in the middle, {name!r} comes after it; a spiking neuron "
                 "cannot divide by its neighbours: a softmax may only be the end"
             )
         shape = tuple(value.shape) if isinstance(value, Tensor) else ()
@@ -211,7 +211,7 @@ class _Walk:
 
         def data(index: Tensor) -> Data:
             same = source.index is None and tuple(index.shape) == source.shape and torch.equal(index, source.places())
-            return Data(source.name, tuple(index.shape), None if same else index, source.softmax)
+            return Data(source.name, tuple(index.shape), None if same else index, source.softmax, source.softmax_layer)
 
         return data(made) if isinstance(made, Tensor) else [data(index) for index in made]
 

@@ -28,24 +28,24 @@ def behind_affine(layer: Weighted, before: Affine) -> Weighted:
     return replace(layer, weight=layer.weight * scale, bias=bias, copies=False)
 
 
-def depthwise(affine: Affine, source: str) -> Weighted:
-    """A scale and shift as a 1x1 convolution of each channel for itself."""
-    channels = len(affine.scale)
-    return Weighted(affine.name, (source,), affine.scale.view(-1, 1, 1, 1), affine.shift, groups=channels)
-
-
 def identity(name: str, channels: int) -> Weighted:
     ones = torch.ones(channels, 1, 1, 1, dtype=torch.float64)
     return Weighted(name, (), ones, torch.zeros(channels, dtype=torch.float64), groups=channels, copies=True)
 
 
-def is_choice(layer: Weighted) -> bool:
-    """Whether it only picks channels, everywhere alike: then the next weights can do it."""
-    return layer.copies and layer.groups == 1 and layer.weight.shape[2:] == (1, 1) and layer.padding == (0, 0)
+def takes_choice(layer: Weighted, choice: Weighted) -> bool:
+    """Whether the weights can pick for themselves what `choice` picks: whole channels, or values of a vector."""
+    if not choice.copies or layer.groups > 1:
+        return False
+    if choice.weight.ndim == 2:
+        return layer.weight.ndim == 2
+    return choice.groups == 1 and choice.weight.shape[2:] == (1, 1) and choice.padding == (0, 0)
 
 
 def behind_choice(layer: Weighted, choice: Weighted, chosen: Shape) -> Weighted:
     """layer(choice(x)), of one group."""
+    if choice.weight.ndim == 2:
+        return replace(layer, weight=layer.weight @ choice.weight, copies=False)
     rows = choice.weight[:, :, 0, 0]  # (chosen, of)
     if layer.weight.ndim == 4:
         return replace(layer, weight=torch.einsum("ocyx,ci->oiyx", layer.weight, rows), copies=False)

@@ -72,8 +72,8 @@ def flattened(step: Step, x: Data) -> str:
     alike = len(x.shape) == 2 and bool((places[1] == places[0] + size).all()) and bool((places[0] < size).all())
     if not alike:
         raise step.refuse(f"its input has shape {x.shape}", "flatten it to (n, features) before")
-    flat = step.builder.flatten(f"{step.name}_flatten" if "flatten" not in step.name else step.name, x.name)
-    return step.builder.select(f"{step.name}_features", flat, [int(place) for place in places[0].tolist()])
+    label = step.name if "flatten" in step.name else f"{step.name}_flatten"
+    return step.builder.choose_features(label, x.name, places[0].long())
 
 
 def batch_norm(

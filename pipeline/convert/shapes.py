@@ -99,4 +99,4 @@ def _end(step: Step, x: Any, dim: int | None, kind: str) -> Data:
     if (1 if dim is None else dim % axes) != 1 or math.prod(data.shape[2:]) != 1 or data.shape[0] != BATCH:
         raise step.refuse(f"it runs over axis {dim}", "a softmax may only be the end, over the classes")
     step.builder.notes.append(f"{step.name} at the end was left out: a softmax does not change which class wins")
-    return replace(data, softmax=kind)
+    return replace(data, softmax=kind, softmax_layer=step.name)

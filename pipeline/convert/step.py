@@ -1,7 +1,7 @@
 """One operation of the traced model, as a rule sees it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import ConversionError
@@ -42,4 +42,4 @@ class Step:
     def elementwise(self, x: Any, f: Callable[[str], str]) -> Data:
         """The result of something that works on each value alone, wherever the values lie by now."""
         data = self.data(x)
-        return Data(f(data.name), data.shape, data.index, data.softmax)
+        return replace(data, name=f(data.name))
