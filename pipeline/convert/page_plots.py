@@ -234,7 +234,7 @@ def _small_frame(x: Axis, y: Axis, across: str, up: str, levels: Sequence[float]
     if up:
         middle = (y.start + y.stop) / 2
         parts.append(
-            f'<text class="title" transform="translate(9 {middle:.1f}) rotate(-90)" text-anchor="middle">{up}</text>'
+            f'<text class="title" transform="translate(7 {middle:.1f}) rotate(-90)" text-anchor="middle">{up}</text>'
         )
     return "".join(parts)
 

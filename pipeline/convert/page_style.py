@@ -65,5 +65,9 @@ i.open{{background:none!important;border:2px solid var(--cnn)}} i.open.snn{{bord
 *{{-webkit-print-color-adjust:exact;print-color-adjust:exact}}
 h2{{break-after:avoid}}
 tr,figure,.figures div{{break-inside:avoid}}
-.wide{{overflow:visible}} .plots{{grid-template-columns:1fr 1fr}} table{{font-size:9pt}} th,td{{padding:3px 4px}}}}
+.wide{{overflow:visible}} .plots{{grid-template-columns:1fr 1fr}} .plots .legend{{min-height:66px}}
+.figures{{grid-template-columns:repeat(4,1fr)}} .sentence{{font-size:16pt}} .figures b{{font-size:14pt}}
+table{{font-size:7.6pt}} th{{font-size:7pt}} th,td{{padding:3px 3px}} td.stage{{min-width:104px}}
+td.bar{{width:112px}} td.bar svg{{width:106px}} td.name{{min-width:60px}} td.added svg{{width:96px}}
+.gallery{{grid-template-columns:repeat(3,1fr)}}}}
 """
