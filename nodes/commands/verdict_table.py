@@ -41,7 +41,7 @@ def print_verdict(verdict: "Verdict", console: Console | None = None) -> None:
 def _stages(stages: "tuple[Stage, ...]") -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("stage", overflow="fold")
-    for name in ("accuracy", "95 % interval", "as CNN", "points lost", "samples"):
+    for name in ("accuracy", "95 % interval", "as CNN", "points lost", "n"):
         table.add_column(name, justify="right", no_wrap=True)
     for index, stage in enumerate(stages):
         low, high = stage.interval
