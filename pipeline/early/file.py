@@ -15,7 +15,7 @@ import numpy as np
 
 from ..errors import DvsError, NetworkError
 from ..files import written_whole
-from ..network import Network
+from ..network import Layer, Network, Readout
 from .rule import ExitRule
 from .stream import StreamRule
 
@@ -31,7 +31,8 @@ def network_digest(network: Network) -> str:
     """
     digest = hashlib.sha256()
     digest.update(repr((network.input_shape, network.labels, network.timestep_us, network.state_window_us)).encode())
-    for part in (network.readout, *network.layers):
+    parts: tuple[Readout | Layer, ...] = (network.readout, *network.layers)
+    for part in parts:
         digest.update(type(part).__name__.encode())
         for entry in fields(part):
             value = getattr(part, entry.name)

@@ -32,9 +32,10 @@ class Told:
         right_last = sum(int(said[-1] == target) for said, target in zip(self.said, self.targets, strict=True))
         first = [time / 1e3 for time in self.first_us if time is not None]
         shares = [
-            ((said < 0).mean(), (said == target).mean()) for said, target in zip(self.said, self.targets, strict=True)
+            ((said < 0).mean(), (said == target).mean(), ((said >= 0) & (said != target)).mean())
+            for said, target in zip(self.said, self.targets, strict=True)
         ]
-        unknown, right = np.mean(shares, axis=0).tolist()
+        unknown, right, wrong_time = np.mean(shares, axis=0).tolist()
         full = int((self.last == self.targets).sum())
         return {
             "n": n,
@@ -47,7 +48,7 @@ class Told:
             "median_ms": float(np.median(first)) if first else None,
             "time_unknown": unknown,
             "time_right": right,
-            "time_wrong": 1.0 - unknown - right,
+            "time_wrong": wrong_time,
             "changes_a_recording": float(np.mean(self.changes)),
             "changes_a_recording_of_the_leader": float(np.mean(self.raw_changes)),
             "reliability_stated": self.stated,
