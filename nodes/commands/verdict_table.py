@@ -21,7 +21,7 @@ def print_verdict(verdict: "Verdict", console: Console | None = None) -> None:
     console = console or Console(highlight=False)
     measured = verdict.measured
     console.print(_stages(measured.stages))
-    console.print()
+    console.print("intervals of 95 %; points lost to the CNN on the same samples\n", style="dim")
     if measured.layers:
         console.print(_layers(measured.layers))
         console.print(
@@ -41,7 +41,7 @@ def print_verdict(verdict: "Verdict", console: Console | None = None) -> None:
 def _stages(stages: "tuple[Stage, ...]") -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("stage", overflow="fold")
-    for name in ("accuracy", "95 % interval", "as CNN", "points lost", "n"):
+    for name in ("accuracy", "interval", "as CNN", "points lost", "n"):
         table.add_column(name, justify="right", no_wrap=True)
     for index, stage in enumerate(stages):
         low, high = stage.interval
