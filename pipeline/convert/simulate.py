@@ -5,7 +5,7 @@ step in floating point, so its spikes are those of network.py's definition up to
 readout window: scores are those since the reset.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 import torch
@@ -13,22 +13,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..errors import NetworkError
-from ..network import (
-    LIF,
-    Add,
-    AvgPool2d,
-    Concat,
-    Conv2d,
-    Delay,
-    Flatten,
-    Layer,
-    Linear,
-    MaxPool2d,
-    Network,
-    Neurons,
-    SumPool2d,
-    Upsample,
-)
+from ..layers import Add, AvgPool2d, Concat, Conv2d, Delay, Flatten, Layer, Linear, SumPool2d, Upsample
+from ..network import Network
+from ..neurons import LIF, MaxPool2d, Neurons
 
 
 class Clocked:
@@ -39,7 +26,7 @@ class Clocked:
             raise NetworkError(f"readout {network.readout.kind!r} draws its spikes; only an Engine runs it")
         self.network, self.n, self.dtype = network, n, dtype
         self._shapes = network.shapes()
-        self._arrays = {layer.name: _tensors(layer, dtype) for layer in network.layers}
+        self._arrays = {layer.name: tensors(layer, dtype) for layer in network.layers}
         self._fan_out = {name: array.to(dtype) for name, array in fan_out(network).items()}
         self._delays = _delays(network)
         self._unmoved = _without_state(network)
@@ -112,22 +99,13 @@ class Clocked:
         return self._constant[layer.name]
 
     def _run(self, layer: Layer, inputs: list[Tensor]) -> Tensor:
-        x, arrays = inputs[0], self._arrays[layer.name]
         if isinstance(layer, Neurons):
-            return self._fire(layer, x)
+            return self._fire(layer, inputs[0])
         if isinstance(layer, MaxPool2d):
-            return self._gates[layer.name].step(x)
+            return self._gates[layer.name].step(inputs[0])
         if isinstance(layer, Delay):
-            return self._delayed(x)
-        if isinstance(layer, Linear):
-            return functional.linear(x.flatten(1), arrays["weight"], arrays.get("bias"))[:, :, None, None]
-        if isinstance(layer, Conv2d):
-            return functional.conv2d(
-                x, arrays["weight"], arrays.get("bias"), layer.stride, layer.padding, layer.dilation, layer.groups
-            )
-        if isinstance(layer, AvgPool2d):
-            return functional.avg_pool2d(x, layer.kernel, layer.stride, layer.padding)
-        return _hand_on(layer, inputs)
+            return self._delayed(inputs[0])
+        return computed(layer, inputs, self._arrays[layer.name])
 
     def _count(self, layer: Layer, values: dict[str, Tensor], counts: dict[str, Tensor], is_current: bool) -> Tensor:
         """How many spikes each value of a layer's output stands for; adds the SynOps of a layer with weights."""
@@ -263,7 +241,7 @@ def _delays(network: Network) -> list[int]:
     return [delay // network.timestep_us for delay in first.delays_us]
 
 
-def _tensors(layer: Layer, dtype: torch.dtype) -> dict[str, Tensor]:
+def tensors(layer: Layer, dtype: torch.dtype) -> dict[str, Tensor]:
     """The arrays of a layer; what there is per channel of neurons as (1, channel, 1, 1)."""
     arrays = {
         name: torch.from_numpy(np.array(value)).to(dtype)
@@ -273,6 +251,20 @@ def _tensors(layer: Layer, dtype: torch.dtype) -> dict[str, Tensor]:
     if isinstance(layer, Neurons):
         return {name: array.view(1, -1, 1, 1) for name, array in arrays.items()}
     return arrays
+
+
+def computed(layer: Layer, inputs: list[Tensor], arrays: Mapping[str, Tensor]) -> Tensor:
+    """What a layer without state makes of its inputs."""
+    x = inputs[0]
+    if isinstance(layer, Linear):
+        return functional.linear(x.flatten(1), arrays["weight"], arrays.get("bias"))[:, :, None, None]
+    if isinstance(layer, Conv2d):
+        return functional.conv2d(
+            x, arrays["weight"], arrays.get("bias"), layer.stride, layer.padding, layer.dilation, layer.groups
+        )
+    if isinstance(layer, AvgPool2d):
+        return functional.avg_pool2d(x, layer.kernel, layer.stride, layer.padding)
+    return _hand_on(layer, inputs)
 
 
 def _hand_on(layer: Layer, inputs: list[Tensor]) -> Tensor:
