@@ -81,7 +81,7 @@ def measure_stages(
     stages = [verdicts.stage(CNN, decide(wanted)), verdicts.stage(IMPORTED, decide(imported))]
     stages.append(verdicts.stage(CLOCKED, clocked.decisions[-1]))
     stages += [verdicts.stage(f"event-driven {name}", run.decisions[-1], chosen) for name, run in engines.items()]
-    work, first = macs(network), _first_layers(network)
+    work, first = macs(network), first_layers(network)
     current = {name: float(work[name]) for name in first} if coding == "constant" else {}
     in_cnn = _macs_of_cnn(conversion.cnn, work)
     return Measured(
@@ -186,7 +186,7 @@ def _biased(cnn: Cnn) -> int:
     return sum(int(np.prod(shapes[node.name])) for node in biased)
 
 
-def _first_layers(network: Network) -> list[str]:
+def first_layers(network: Network) -> list[str]:
     """The weight layers that the input reaches without passing neurons."""
     reached = {"input"}
     found = []
