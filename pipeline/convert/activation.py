@@ -36,7 +36,9 @@ class Activation(Node):
     "clip"         min(max(x, 0), c), as ReLU6
     "linear"       x, of either sign: carried by signed spikes
     "clip_signed"  min(max(x, -c), c): signed spikes
-    "quantized"    s * min(max(floor(x / s + shift), 0), n): a ReLU of n steps (QCFS has shift 1/2)
+    "quantized"    s * min(max(floor(x / s + shift), 0), n): a ReLU of n steps (QCFS has shift 1/2); without n no limit
+    "sign"         1 where x >= 0, else -1
+    "heaviside"    1 where x > 0, else 0
     """
 
     kind: str = "relu"
@@ -47,9 +49,19 @@ class Activation(Node):
     relay: bool = False  # hands spikes on unchanged (behind Weighted.copies): it keeps the scale of its source
 
     @property
+    def keeps_zero(self) -> bool:
+        """Whether it makes 0 of 0, so that a border of zeros may be put behind it."""
+        return float(self(torch.zeros(1))) == 0.0
+
+    @property
     def signed(self) -> bool:
         """Whether its value may be negative."""
         return KINDS[self.kind][1]
+
+    @property
+    def keeps_zero(self) -> bool:
+        """Whether 0 stays 0, so that zeros around an image may come before or after."""
+        return not bool(self(torch.zeros(1)).any())
 
     def __call__(self, *values: Tensor) -> Tensor:
         return KINDS[self.kind][0](self, values[0])
@@ -69,6 +81,14 @@ def _quantized(node: Activation, x: Tensor) -> Tensor:
     return torch.floor(x / step + node.shift).clamp(0, node.levels) * step
 
 
+def _sign(node: Activation, x: Tensor) -> Tensor:
+    return torch.where(x >= 0, 1.0, -1.0).to(x)
+
+
+def _heaviside(node: Activation, x: Tensor) -> Tensor:
+    return (x > 0).to(x)
+
+
 # kind: (what it computes, whether it may be negative)
 KINDS: dict[str, tuple[Callable[[Activation, Tensor], Tensor], bool]] = {
     "relu": (lambda node, x: x.relu(), False),
@@ -76,4 +96,12 @@ KINDS: dict[str, tuple[Callable[[Activation, Tensor], Tensor], bool]] = {
     "linear": (lambda node, x: x, True),
     "clip_signed": (_clip_signed, True),
     "quantized": (_quantized, False),
+    "heaviside": (lambda node, x: (x > 0).to(x), False),
+    "not_negative": (lambda node, x: (x >= 0).to(x), False),
+    "sign": (lambda node, x: 2 * (x >= 0).to(x) - 1, True),
+    "sign": (_sign, True),
+    "heaviside": (_heaviside, False),
 }
+
+BITS = ("heaviside", "not_negative", "sign")  # kinds of two values
+JUMPS = ("quantized", *BITS)  # kinds where a rounding can make a difference of a whole step

@@ -13,18 +13,16 @@ Sharing is seen to: what more than two layers read is not copied into each, but 
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TypeVar, cast
+from typing import cast
 
 import torch
 from torch import Tensor
 
 from ..errors import ConversionError
 from . import merge
-from .cnn import Activation, Add, Affine, Cnn, Concat, Flatten, MaxPool, Node, Pad, Pair, Shape, SumPool, Upsample
-from .cnn import Weighted
+from .cnn import Activation, Add, Affine, Cnn, Concat, Flatten, MaxPool, Node, Pad, Shape, SumPool, Upsample, Weighted
 
 MOST_TERMS = 4  # of a sum whose next weights are copied to each term; longer sums get neurons of their own
-N = TypeVar("N", bound=Node)
 
 
 def fold(raw: Cnn) -> Cnn:
@@ -58,7 +56,9 @@ class _Fold:
             output = self.nodes[output].inputs[0]
         output = self.current(output)
         if output == "input":
-            raise ConversionError("the model has no layer that computes anything; want at least one conv or linear layer")
+            raise ConversionError(
+                "the model has no layer that computes anything; want at least one conv or linear layer"
+            )
         return self._named(output)
 
     def _rebuild(self, node: Node, x: list[str]) -> str:
@@ -179,7 +179,7 @@ class _Fold:
             )
         if isinstance(node, Flatten | Upsample):
             return self.spread(node, self.activation(layer, node.inputs[0]))
-        if isinstance(node, Pad):
+        if isinstance(node, Pad) and layer.keeps_zero:
             return self.pad(node, self.activation(layer, node.inputs[0]))
         if isinstance(node, MaxPool):
             return self.max_pool(node, self.activation(layer, node.inputs[0]))
@@ -187,6 +187,29 @@ class _Fold:
             return self.activation(layer, node.inputs[0])
         if isinstance(node, Affine) and (moved := self._activate_inside(layer, node)) is not None:
             return moved
+        return self._sign(layer, x) if layer.kind == "sign" else self._neurons(layer, x)
+
+    def _sign(self, layer: Activation, x: str) -> str:
+        """2 [x >= 0] - 1, of spikes 0 and 1; or 1 - 2 [-x > 0] where no offset keeps sums from being 0.
+
+        Neurons fire above 0 and not at 0, where all sums lie to which nothing arrives.
+        """
+        ones, node = torch.ones(self.shapes[x][0], dtype=torch.float64), self.node(x)
+        if isinstance(node, Weighted) and bool((node.bias != 0).all()):
+            steps = self._neurons(replace(layer, kind="not_negative"), x)
+            return self.affine(layer.name, steps, 2 * ones, -ones)
+        if isinstance(node, Weighted):
+            less = self.new(merge.before_affine(node, -ones, 0 * ones), is_open=True, positive=False)
+        else:
+            less = self.affine(layer.name, x, -ones, 0 * ones)
+        if self.open[x] and isinstance(self.node(less), Affine):
+            raise ConversionError(
+                f"layer {layer.name!r} takes the sign of what several layers read; put a BatchNorm or weights before it"
+            )
+        steps = self._neurons(replace(layer, kind="heaviside"), less)
+        return self.affine(layer.name, steps, -2 * ones, ones)
+
+    def _neurons(self, layer: Activation, x: str) -> str:
         current = self.current(x)
         weights = self.node(current)
         copied = isinstance(weights, Weighted) and weights.copies and self._single_spikes(current)
@@ -333,7 +356,7 @@ class _Fold:
     # --- what a value must be for its reader -----------------------------------------------------------------------
 
     def current(self, x: str) -> str:
-        """The value as neurons or a readout take it: no Affine, Pad or open maximum is left on the way to the weights."""
+        """The value as neurons or a readout take it: without Affine, Pad or open maximum on the way to the weights."""
         node = self.node(x)
         if isinstance(node, Affine):
             return self.weighted(merge.identity(node.name, self.shapes[x][0]), x)
@@ -371,7 +394,7 @@ class _Fold:
         if x not in self.carried:
             node = self.node(x)
             name = "input" if node is None else node.name
-            kind = "relu" if self.positive[x] else "linear"
+            kind = "relu" if self.positive[x] else "sign" if self._is_sign(x) else "linear"
             layer = Activation(f"{name}_spikes", (x,), kind)
             current = self.current(x)
             made = replace(layer, inputs=(current,), relay=self._single_spikes(current))
@@ -379,6 +402,21 @@ class _Fold:
             sign = "" if self.positive[x] else ", with spikes of both signs"
             self.notes.append(f"{name} got neurons of its own{sign}: {why}")
         return self.carried[x]
+
+    def _is_sign(self, x: str) -> bool:
+        """Whether a value is +1 or -1: that of `_sign`, wherever its parts lie by now."""
+        node = self.node(x)
+        if not isinstance(node, Affine) or self.open[x]:
+            return False
+        ends = torch.stack([node.shift, node.shift + node.scale]).sort(0).values  # of 0 and of a spike
+        return bool((ends[0] == -1).all() and (ends[1] == 1).all()) and self._is_bit(node.inputs[0])
+
+    def _is_bit(self, x: str) -> bool:
+        node = self.node(x)
+        if isinstance(node, Activation):
+            return node.kind in ("heaviside", "not_negative")
+        moves = isinstance(node, MaxPool | Concat | Flatten | Upsample)
+        return moves and node is not None and all(self._is_bit(y) for y in node.inputs)
 
     def _single_spikes(self, x: str) -> bool:
         """Whether a value is that of neurons, unchanged, at most moved: then neurons can hand it on spike for spike."""
@@ -407,7 +445,9 @@ class _Fold:
     def _holds(self, x: str, *kinds: type[Node]) -> bool:
         """Whether x is one of these, or a concatenation that holds one."""
         node = self.node(x)
-        return isinstance(node, kinds) or (isinstance(node, Concat) and any(self._holds(y, *kinds) for y in node.inputs))
+        return isinstance(node, kinds) or (
+            isinstance(node, Concat) and any(self._holds(y, *kinds) for y in node.inputs)
+        )
 
     # --- the graph -------------------------------------------------------------------------------------------------
 
@@ -438,7 +478,9 @@ class _Fold:
             if key in alive:
                 names[key] = unique(node.name, names.values())
                 nodes.append(replace(node, name=names[key], inputs=tuple(names[x] for x in node.inputs)))
-        return Cnn(tuple(nodes), self.raw.input_shape, names[output], self.raw.softmax, tuple(dict.fromkeys(self.notes)))
+        return Cnn(
+            tuple(nodes), self.raw.input_shape, names[output], self.raw.softmax, tuple(dict.fromkeys(self.notes))
+        )
 
 
 def _readers(raw: Cnn) -> dict[str, int]:

@@ -54,7 +54,7 @@ def behind_choice(layer: Weighted, choice: Weighted, chosen: Shape) -> Weighted:
 
 
 def padded(layer: Weighted, pad: Pad) -> Weighted:
-    """layer(zeros around x). Unequal sides: the larger padding at both, and as many zeros in the kernel at the other."""
+    """layer(zeros around x). Unequal sides: the larger padding at both, and zeros in the kernel at the other."""
     if layer.weight.ndim == 2:
         raise ValueError("a Flatten stands between")  # fold.py gives a Pad before it neurons of its own
     weight, padding, dilation = layer.weight, list(layer.padding), list(layer.dilation)
@@ -95,8 +95,20 @@ def is_poolable(layer: Weighted, pool: SumPool) -> bool:
     """Whether a pool of it is worth one larger convolution (fewer synapses) and not too large."""
     if layer.weight.ndim != 4 or any(pool.padding):
         return False
+    if layer.weight[0].numel() > 1 and one_bit(layer.weight) is not None:
+        return False  # sums of weights of one bit would need more of them
     sizes = _pooled_kernel(layer, pool)
     return layer.weight.shape[0] * layer.weight.shape[1] * sizes[0] * sizes[1] <= MOST_WEIGHTS
+
+
+def one_bit(weight: Tensor) -> Tensor | None:
+    """The magnitude of each row (out,) where all of its weights have one, or are 0; else None."""
+    rows = weight.abs().flatten(1)
+    magnitude = rows.amax(1)
+    alike = (rows - magnitude[:, None]).abs() <= 1e-9 * magnitude[:, None]
+    if not bool((alike | (rows == 0)).all()):
+        return None
+    return torch.where(magnitude > 0, magnitude, torch.ones_like(magnitude))
 
 
 def _pooled_kernel(layer: Weighted, pool: SumPool) -> Pair:
