@@ -11,6 +11,7 @@ thread at a time; several engines may run in several threads (the kernels releas
 """
 
 from .asynchronous import AsyncEngine
-from .engine import Engine, Snapshot
+from .engine import Engine
+from .snapshot import Snapshot
 
 __all__ = ["AsyncEngine", "Engine", "Snapshot"]

@@ -59,9 +59,9 @@ def advance(
         read_spikes(stages[last], last, groups, spikes, n_groups, gain)
     if step <= chosen["start_step"]:
         gain[:] = 0
-    slide(evidence, gain, ring, ring_stop_us, cursor, t_stop_us, chosen["window_us"])
+    slide(evidence, gain, drawn, ring, ring_stop_us, cursor, t_stop_us, chosen["window_us"])
     if chosen["drawing"] != 0:
-        draw(chosen["drawing"], chosen["rate"], uniform, evidence, unit, drawn)
+        draw(chosen["drawing"], chosen["rate"], uniform, evidence, unit, drawn, ring, ring_stop_us, cursor)
     return score(chosen["drawing"], evidence, unit, drawn, scores), added, clamped
 
 

@@ -111,43 +111,52 @@ def read_spikes(stage, s, groups, spikes, n_groups, gain):
 
 
 @kernel
-def slide(evidence, gain, ring, ring_stop_us, cursor, t_stop_us, window_us):
+def slide(evidence, gain, drawn, ring, ring_stop_us, cursor, t_stop_us, window_us):
     """evidence += gain, minus the gain of slices that ended window_us before t_stop_us; cursor = (oldest, n).
 
-    window_us 0: nothing is ever taken away.
+    What those slices drew leaves `drawn` with them: of each slice the ring holds its gain, and where there is room what
+    it drew. window_us 0: nothing is ever taken away.
     """
     for i in range(evidence.shape[0]):
         evidence[i] += gain[i]
     if window_us == 0:
         return
     size, n = ring_stop_us.shape[0], evidence.shape[0]
+    stride = ring.shape[0] // size
     while cursor[1] > 0 and (ring_stop_us[cursor[0]] <= t_stop_us - window_us or cursor[1] == size):
-        for i in range(evidence.shape[0]):
-            evidence[i] -= ring[cursor[0] * n + i]
+        for i in range(n):
+            evidence[i] -= ring[cursor[0] * stride + i]
+        for i in range(n, stride):
+            drawn[i - n] -= ring[cursor[0] * stride + i]
         cursor[0] = (cursor[0] + 1) % size
         cursor[1] -= 1
     newest = (cursor[0] + cursor[1]) % size
-    for i in range(evidence.shape[0]):
-        ring[newest * n + i] = gain[i]
+    for i in range(n):
+        ring[newest * stride + i] = gain[i]
+    for i in range(n, stride):
+        ring[newest * stride + i] = 0
     ring_stop_us[newest] = t_stop_us
     cursor[1] += 1
 
 
 @kernel
-def draw(kind, rate, uniform, evidence, unit, counts):
-    """Spiking softmax (papers: Rueckauer et al. 2016, 2017): counts += spikes drawn from softmax(evidence * unit).
+def draw(kind, rate, uniform, evidence, unit, drawn, ring, ring_stop_us, cursor):
+    """Spiking softmax (papers: Rueckauer et al. 2016, 2017): drawn += spikes drawn from softmax(evidence * unit).
 
     kind 1: each output fires by itself with its probability. kind 2: a Poisson generator of `rate` per step triggers,
     and each trigger one output. uniform: float64[outputs + 2] in [0, 1), new ones for every step.
     """
     n, highest, total = evidence.shape[0], -np.inf, 0.0
+    stride = ring.shape[0] // ring_stop_us.shape[0]
+    newest = stride * ((cursor[0] + cursor[1] - 1) % ring_stop_us.shape[0]) + n if stride > n else -1
     for i in range(n):
         highest = max(highest, evidence[i] * unit[i])
     for i in range(n):
         total += np.exp(evidence[i] * unit[i] - highest)
     if kind == 1:
         for i in range(n):
-            counts[i] += uniform[i] * total < np.exp(evidence[i] * unit[i] - highest)
+            if uniform[i] * total < np.exp(evidence[i] * unit[i] - highest):
+                _note(i, drawn, ring, newest)
     elif uniform[n] < 1.0 - np.exp(-rate):
         left, chosen = uniform[n + 1] * total, n - 1
         for i in range(n):
@@ -155,7 +164,15 @@ def draw(kind, rate, uniform, evidence, unit, counts):
             if left < 0:
                 chosen = i
                 break
-        counts[chosen] += 1
+        _note(chosen, drawn, ring, newest)
+
+
+@kernel
+def _note(i, drawn, ring, newest):
+    """Output i was drawn in this step."""
+    drawn[i] += 1
+    if newest >= 0:
+        ring[newest + i] += 1
 
 
 @kernel

@@ -2,9 +2,7 @@
 
 import copy
 import functools
-import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
@@ -24,20 +22,8 @@ from .leaks import bring_all_up
 from .memory import allocate
 from .plan import make_plan
 from .pools import clear_pools
+from .snapshot import Snapshot, digest_of
 from .views import bias_scale, spike_counts, stored_grid, sums_by_name
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """What `Engine.snapshot` copied; only for `Engine.restore`."""
-
-    arrays: tuple[np.ndarray, ...]
-    counters: tuple
-    random: np.random.Generator | None
-    delays: DelayLine | None
-    slicer: TimeSlicer | None
-    image: tuple[np.ndarray, np.ndarray] | None
-    of: str  # digest of the network as it runs
 
 
 class Engine:
@@ -235,15 +221,9 @@ class Engine:
 
     @functools.cached_property
     def _digest(self) -> str:
-        """Of all that must be the same for a snapshot to mean the same."""
-        plan, readout = self._plan, self.network.readout
-        digest = hashlib.sha256(f"{self.numbers} {self.timestep_us} {self._window_us} {readout}".encode())
-        for array in (
-            plan.stages, plan.edges, plan.axes, plan.reach, plan.weights, plan.bias, plan.threshold, plan.v_init,
-            plan.floor, plan.decay, self._memory.pools, *plan.units,
-        ):  # fmt: skip
-            digest.update(np.ascontiguousarray(array).tobytes())
-        return digest.hexdigest()
+        starts = [getattr(layer, "start_step", 0) for layer in self.network.layers]
+        settings = f"{self.numbers} {self.timestep_us} {self._window_us} {self.network.readout} {starts}"
+        return digest_of(self._plan, self._memory, settings)
 
     def _check_clock(self, t_start_us: int, t_stop_us: int) -> None:
         if self.timestep_us is not None and t_stop_us - t_start_us != self.timestep_us:

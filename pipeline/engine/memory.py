@@ -56,7 +56,7 @@ class Memory:
     marked: np.ndarray
     gain: np.ndarray  # int64[output]: what this step adds to the evidence
     evidence: np.ndarray  # int64[output]
-    ring: np.ndarray  # int64[slot * output]: gains of the last steps, if old evidence is to be forgotten
+    ring: np.ndarray  # int64: gains of the last slots, if old evidence is to be forgotten; and what they drew
     ring_stop_us: np.ndarray  # int64[slot]
     cursor: np.ndarray  # int64[2]: oldest slot in use, how many are
     drawn: np.ndarray  # int64[output]: spikes of a spiking softmax
@@ -138,13 +138,14 @@ def _readout(plan: Plan, network: Network, timestep_us: int | None) -> dict[str,
         if timestep_us is None:
             raise NetworkError("a readout window in µs needs a timestep: pass timestep_us to Engine")
         slots = -(-network.readout.window_us // timestep_us) + 1
+    kept = outputs * (2 if DRAWING[network.readout.kind] and network.readout.window_us else 1)
     unit = plan.units[-1] if last["kind"] == READOUT else np.ones(channels)
     return {
         "unit": np.repeat(unit, pixels),
         "uniform": np.zeros(outputs + 2),
         "gain": np.zeros(outputs, np.int64),
         "evidence": np.zeros(outputs, np.int64),
-        "ring": np.zeros(slots * outputs, np.int64),
+        "ring": np.zeros(slots * kept, np.int64),
         "ring_stop_us": np.zeros(slots, np.int64),
         "cursor": np.zeros(2, np.int64),
         "drawn": np.zeros(outputs, np.int64),

@@ -1,4 +1,4 @@
-"""The kernels give the same however they are built: plain loops, no compiler at all, every index checked, no wide vectors."""
+"""The kernels give the same however they are built: plain loops, no compiler, every index checked, narrow vectors."""
 
 import os
 import subprocess

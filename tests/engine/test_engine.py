@@ -79,6 +79,18 @@ def test_biases_and_leaks_scale_with_the_timestep_of_the_run():
         both.step(random_frame(random, (2, 8, 8), 0.1))
 
 
+@pytest.mark.parametrize("kind", ["membrane", "softmax_rate", "softmax_poisson"])
+@pytest.mark.parametrize("window_us", [1000, 2500, 4000])
+def test_a_readout_with_a_window_forgets_as_its_twin_does(kind, window_us):
+    """What a spiking softmax drew too."""
+    both = Together(small_network(readout=Readout(kind, window_us, rate=1.5)))
+    random = np.random.default_rng(window_us)
+    for step in range(25):
+        decision = both.step(random_frame(random, (2, 8, 8), 0.3 if step < 15 else 0.0))
+        if kind == "softmax_poisson":
+            assert decision.scores.sum() <= -(-window_us // 1000)
+
+
 def test_a_windowed_readout_counts_only_the_evidence_of_its_window():
     engine = Engine(small_network(readout=Readout("membrane", window_us=4000)))
     twin = naive.Clocked(engine.network, engine.units)

@@ -15,6 +15,7 @@ from dvs_run.pipeline import NetworkError
 from dvs_run.pipeline.engine import Engine, advance, plan
 from dvs_run.pipeline.events import EVENT_DTYPE, EventPacket
 from dvs_run.pipeline.network import Delay, Linear, Network, Readout
+from dvs_run.pipeline.stream import CurrentSlice
 
 from .graphs import networks
 from .together import NUMBERS, Together, network_of_everything, neurons, random_frame, slices_of, small_network
@@ -53,6 +54,22 @@ def test_a_snapshot_holds_windowed_evidence_and_delayed_input():
     first = bits(engine, pieces[8:])
     engine.restore(kept)
     assert bits(engine, pieces[8:]) == first
+
+
+def test_a_snapshot_holds_the_image_of_a_constant_current():
+    random = np.random.default_rng(13)
+    first, second = random.random((2, 2, 8, 8)).astype(np.float32)
+    pieces = [
+        CurrentSlice(step * 1000, (step + 1) * 1000, first if step < 6 else second) for step in range(8)
+    ]  # one image, then another
+    engine, other = Engine(small_network()), Engine(small_network())
+    bits(engine, pieces[:3])
+    kept = engine.snapshot()
+    wanted = bits(engine, pieces[3:])
+    engine.restore(kept)
+    assert bits(engine, pieces[3:]) == wanted  # with the operations of the first image counted once
+    other.restore(kept)
+    assert bits(other, pieces[3:]) == wanted
 
 
 @pytest.mark.parametrize(

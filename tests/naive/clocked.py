@@ -175,16 +175,23 @@ class Clocked:
     def scores(self):
         """What the readout has gathered since the reset, in the network's units, (class,)."""
         if self.drawn:
-            return sum(self.drawn).astype(float)
-        total, last = sum(self.evidence), self.network.layers[-1].name
+            return sum(self.recent(self.drawn)).astype(float)
+        total, last = sum(self.recent(self.evidence)), self.network.layers[-1].name
         if self.network.readout.kind != "count":
             total = total * self.units[last][:, None, None]
         return total.reshape(-1).astype(float)
 
+    def recent(self, steps):
+        """Those of the last steps that the readout's window still holds."""
+        window = self.network.readout.window_us
+        if window is None:
+            return steps
+        return steps[-math.ceil(window / (self.network.timestep_us * self.bias_scale)) :]
+
     def draw(self):
         """Spikes of a spiking softmax on what has arrived since the reset, each output's in its own units."""
         unit = spread(self.units[self.network.layers[-1].name], self.evidence[0].shape).reshape(-1)
-        v = sum(self.evidence).reshape(-1) * unit
+        v = sum(self.recent(self.evidence)).reshape(-1) * unit
         chance = np.exp(v - v.max())
         uniform = self.random.random(len(v) + 2)
         if self.network.readout.kind == "softmax_rate":
