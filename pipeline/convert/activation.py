@@ -89,6 +89,10 @@ def _heaviside(node: Activation, x: Tensor) -> Tensor:
     return (x > 0).to(x)
 
 
+def _not_negative(node: Activation, x: Tensor) -> Tensor:
+    return (x >= 0).to(x)
+
+
 # kind: (what it computes, whether it may be negative)
 KINDS: dict[str, tuple[Callable[[Activation, Tensor], Tensor], bool]] = {
     "relu": (lambda node, x: x.relu(), False),
@@ -96,11 +100,9 @@ KINDS: dict[str, tuple[Callable[[Activation, Tensor], Tensor], bool]] = {
     "linear": (lambda node, x: x, True),
     "clip_signed": (_clip_signed, True),
     "quantized": (_quantized, False),
-    "heaviside": (lambda node, x: (x > 0).to(x), False),
-    "not_negative": (lambda node, x: (x >= 0).to(x), False),
-    "sign": (lambda node, x: 2 * (x >= 0).to(x) - 1, True),
-    "sign": (_sign, True),
     "heaviside": (_heaviside, False),
+    "not_negative": (_not_negative, False),
+    "sign": (_sign, True),
 }
 
 BITS = ("heaviside", "not_negative", "sign")  # kinds of two values

@@ -75,9 +75,7 @@ def _sum(step: Step, a: Data, b: Data, factor: float) -> Any:
     return both(flattened(step, a), flattened(step, b))
 
 
-def _affine(
-    step: Step, x: Any, scale: Tensor, shift: Any, shift_factor: float = 1.0, scaled_by: Any = None
-) -> Any:
+def _affine(step: Step, x: Any, scale: Tensor, shift: Any, shift_factor: float = 1.0, scaled_by: Any = None) -> Any:
     """scale * x + shift_factor * shift; `scaled_by` is the constant that the scale came from."""
     data = step.data(x)
     offset = _constant(step, data, shift) * shift_factor

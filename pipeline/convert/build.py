@@ -9,17 +9,18 @@ and the scales differ, a depthwise 1x1 convolution of λ_before / λ stands in. 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..network import IF, Add, Concat, Conv2d, Flatten, Layer, Linear, MaxPool2d, SumPool2d, Upsample
+from ..network import Add, Concat, Conv2d, Flatten, Layer, Linear, MaxPool2d, SumPool2d, Upsample
 from . import cnn as folded
 from .builder import unique
 from .cnn import Activation, Cnn, Weighted, per_input
 from .method import Method
+from .neuron import SMALLEST, neurons, plan
 from .scales import Scale
 
 Rates = tuple[str, Tensor]  # the layer whose spikes these are, and what a spike of each channel stands for, float64
@@ -47,6 +48,7 @@ class _Build:
         start = torch.full((cnn.input_shape[0],), 1.0 / method.input_scale, dtype=torch.float64)
         self.rates: dict[str, Rates] = {"input": ("input", start)}
         self.lambdas: dict[str, Tensor] = {}
+        self.most: dict[str, int] = {}  # spikes of one neuron in one timestep, by population
         self.weights: dict[str, list[str]] = {}
         self.notes: list[str] = []
         self.below: list[str] = []  # weight layers of the current that is being made
@@ -62,7 +64,7 @@ class _Build:
             ones = torch.ones(self.shapes[output.name][0], dtype=torch.float64)
             self.below = []
             self.current(output.name, ones, as_layer=True)
-            self.weights[output.name] = self.below
+            self.weights.setdefault(output.name, self.below)
         elif not isinstance(output, Activation):
             raise ValueError("a counted readout wants neurons last")  # conversion.py put them there
         return Built(tuple(self.layers.values()), self.lambdas, self.weights, tuple(self.notes))
@@ -70,27 +72,40 @@ class _Build:
     # --- populations -----------------------------------------------------------------------------------------------
 
     def population(self, node: Activation) -> None:
-        channels = self.shapes[node.name][0]
-        own = torch.from_numpy(self.scales[node.name].values)
+        how = plan(node, self.scales[node.name], self.method)
         if node.relay:
-            own = self.relayed(node, own)
-        gain = self.gain(node, own)
+            most = max(self.method.signed_parts, how.most) * self.method.max_spikes
+            how = replace(how, own=self.relayed(node), most=max([most, *self.most.values()]))
+        gain = torch.ones_like(how.own) if how.forgets else self.gain(node, how.own)
         self.below = []
-        source = self.current(node.inputs[0], own / gain)
+        if how.binary:  # its current is of any size: the threshold is what is small beside the largest
+            gain = self.largest(node.inputs[0]) * SMALLEST
+            shift = gain if node.kind == "sign" else None  # the sign of 0 is +1
+            source = self.current(node.inputs[0], torch.ones_like(how.own), shift)
+        else:
+            shift = gain * how.shift if how.shift else None
+            source = self.current(node.inputs[0], how.own / gain, shift)
         self.weights[node.name] = self.below
-        threshold = gain.float().numpy()
-        share = np.float32(0.0 if node.signed else node.shift if node.kind == "quantized" else self.method.v_init)
-        floor = None if self.method.v_min is None else threshold * np.float32(self.method.v_min)
-        if floor is not None and node.signed:
-            floor = None
-        limit = 1 if node.ceiling is not None else self.method.max_spikes
-        layer = IF(
-            node.name, (source,), threshold, threshold * share, self.method.reset, limit, node.signed, floor
-        )
-        self.layers[layer.name] = layer
-        self.lambdas[node.name] = own
-        self.rates[node.name] = (layer.name, own)
-        assert len(own) == channels
+        self.layers[node.name] = neurons(node, source, how, gain, self.method)
+        self.lambdas[node.name], self.most[node.name] = how.own, how.most
+        self.rates[node.name] = (node.name, how.own)
+
+    def largest(self, name: str) -> Tensor:
+        """A bound of the current of each channel, where every source sends its largest value."""
+        node = self.nodes.get(name)
+        if isinstance(node, Weighted):
+            source, before = self.spikes(node.inputs[0])
+            times = float(max(self.most.values(), default=1))
+            every = per_input(before, node)[:, :, None, None] if node.weight.ndim == 4 else before.repeat_interleave(
+                node.weight.shape[1] // len(before))[None]  # fmt: skip
+            bound = (node.weight.abs() * every).flatten(1).sum(1) * times + node.bias.abs()
+        elif node is None or self.is_spikes(name):
+            bound = self.spikes(name)[1]
+        elif isinstance(node, folded.SumPool):
+            bound = self.largest(node.inputs[0]) * (node.kernel[0] * node.kernel[1])
+        else:
+            bound = torch.stack([self.largest(source) for source in node.inputs]).sum(0)
+        return torch.where(bound > 0, bound, torch.ones_like(bound))
 
     def gain(self, node: Activation, own: Tensor) -> Tensor:
         """The threshold: 1, or so that the weights before it stay as they are."""
@@ -109,13 +124,16 @@ class _Build:
             return [name]
         return [source for before in node.inputs for source in self.feeding(before)]
 
-    def relayed(self, node: Activation, own: Tensor) -> Tensor:
+    def relayed(self, node: Activation) -> Tensor:
         """The scale of what a population only hands on."""
         weights = self.nodes.get(node.inputs[0])
         if not isinstance(weights, Weighted):
             return self.spikes(node.inputs[0])[1]
         before = self.spikes(weights.inputs[0])[1]
-        taken = (weights.weight.abs().flatten(2).sum(2) * per_input(before, weights)).sum(1)
+        if weights.weight.ndim == 4:
+            taken = (weights.weight.abs().flatten(2).sum(2) * per_input(before, weights)).sum(1)
+        else:
+            taken = weights.weight.abs() @ before.repeat_interleave(weights.weight.shape[1] // len(before))
         return torch.where(taken > 0, taken, torch.ones_like(taken))
 
     def max_pool(self, node: folded.MaxPool) -> None:
@@ -129,7 +147,9 @@ class _Build:
 
     def may_be_negative(self, name: str) -> bool:
         node = self.nodes.get(name)
-        return node.signed if isinstance(node, Activation) else node is not None and self.may_be_negative(node.inputs[0])
+        return (
+            node.signed if isinstance(node, Activation) else node is not None and self.may_be_negative(node.inputs[0])
+        )
 
     # --- what lies between them ------------------------------------------------------------------------------------
 
@@ -148,30 +168,34 @@ class _Build:
         self.rates[name] = (name, rates)
         return self.rates[name]
 
-    def current(self, name: str, own: Tensor, as_layer: bool = False) -> str:
+    def current(self, name: str, own: Tensor, shift: Tensor | None = None, as_layer: bool = False) -> str:
         """The layer that gives a value in units of `own` per channel, as neurons of that scale take it.
 
-        as_layer: even spikes of the right scale get a layer of their own, as the last one must be one.
+        shift: is added, float64 (channel,). as_layer: even spikes of the right scale get a layer of their own.
         """
         if self.is_spikes(name):
             source, before = self.spikes(name)
-            if torch.equal(before, own) and not as_layer:
+            if torch.equal(before, own) and shift is None and not as_layer:
                 return source
-            return self.append(_identity(f"{source}_scaled", source, before / own))
+            return self.append(_identity(f"{source}_scaled", source, before / own, shift))
         node = self.nodes[name]
         if isinstance(node, Weighted):
             source, before = self.spikes(node.inputs[0])
-            made = self.append(_weights(node, source, before, own))
+            made = self.append(_weights(node, source, before, own, shift))
             self.below.append(made)
             return made
         if isinstance(node, folded.Concat):
             sizes = [self.shapes[source][0] for source in node.inputs]
-            parts = zip(node.inputs, own.split(sizes), strict=True)
-            return self.append(Concat(name, tuple(self.current(source, part) for source, part in parts)))
+            shifts = [None] * len(sizes) if shift is None else shift.split(sizes)
+            parts = zip(node.inputs, own.split(sizes), shifts, strict=True)
+            return self.append(Concat(name, tuple(self.current(*part) for part in parts)))
         if isinstance(node, folded.Flatten):
             size = self.shapes[node.inputs[0]][1] * self.shapes[node.inputs[0]][2]
             return self.append(Flatten(name, (self.current(node.inputs[0], own[::size]),)))
-        sources = tuple(self.current(source, own) for source in node.inputs)
+        if isinstance(node, folded.SumPool) and shift is not None:
+            shift = shift / (node.kernel[0] * node.kernel[1])
+        first, *others = node.inputs
+        sources = (self.current(first, own, shift), *(self.current(source, own) for source in others))
         return self.append(Add(name, sources) if isinstance(node, folded.Add) else _weightless(node, sources))
 
     def is_spikes(self, name: str) -> bool:
@@ -219,18 +243,19 @@ def _weightless(node: folded.Node, sources: tuple[str, ...]) -> Layer:
     raise TypeError(f"{node.name} is a {type(node).__name__}; fold.py should have left none here")
 
 
-def _identity(name: str, source: str, factors: Tensor) -> Conv2d:
-    return Conv2d(name, (source,), factors.float().numpy().reshape(-1, 1, 1, 1), groups=len(factors))
+def _identity(name: str, source: str, factors: Tensor, shift: Tensor | None) -> Conv2d:
+    bias = None if shift is None else shift.float().numpy()
+    return Conv2d(name, (source,), factors.float().numpy().reshape(-1, 1, 1, 1), bias, groups=len(factors))
 
 
-def _weights(node: Weighted, source: str, before: Tensor, own: Tensor) -> Layer:
+def _weights(node: Weighted, source: str, before: Tensor, own: Tensor, shift: Tensor | None) -> Layer:
     """One weight layer between the scales before and behind it."""
     if node.weight.ndim == 4:
         weight = node.weight * per_input(before, node)[:, :, None, None] / own[:, None, None, None]
     else:
         weight = node.weight * before.repeat_interleave(node.weight.shape[1] // len(before))[None] / own[:, None]
     kernel = weight.float().numpy()
-    offset = (node.bias / own).float().numpy()
+    offset = (node.bias / own + (0.0 if shift is None else shift)).float().numpy()
     bias = offset if offset.any() else None
     if node.weight.ndim == 2:
         return Linear(node.name, (source,), kernel, bias)

@@ -121,7 +121,9 @@ class CnnBuilder:
             if bool((rows == rows[:, :1] + torch.arange(area)).all()) and bool((rows[:, 0] % area == 0).all()):
                 return self.flatten(name, self.select(f"{name}_channels", x, (rows[:, 0] // area).tolist()))
         if count * channels * area > MOST_CHOICES:
-            raise ConversionError(f"layer {name!r} puts {count:,} values in another order; flatten whole channels instead")
+            raise ConversionError(
+                f"layer {name!r} puts {count:,} values in another order; flatten whole channels instead"
+            )
         matrix = torch.zeros(count, channels * area, dtype=torch.float64)
         matrix[torch.arange(count), places] = 1
         return self.weighted(f"{name}_order", x, matrix, copies=True)
@@ -135,7 +137,7 @@ class CnnBuilder:
         return self._append(Activation(name, (x,), kind, **settings))  # type: ignore[arg-type]
 
     def leaky(self, name: str, x: str, slope: Tensor | float) -> str:
-        """x where x > 0, else slope * x (one slope, or one a channel): two populations, recombined in the next weights."""
+        """x where x > 0, else slope * x (one slope, or one a channel): two populations, which the next weights join."""
         positive = self.activation(name, x)
         negative = self.activation(f"{name}_negative", self.affine(name, x, -1.0))
         slopes = torch.as_tensor(slope, dtype=torch.float64)

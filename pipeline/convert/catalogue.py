@@ -1,8 +1,8 @@
 """One row per operation of torch that converts: module, function or method, and its rule.
 
-Whatever has no row is refused by refusals.py. A module class of your own becomes neurons without a row here if it has
-a method `spiking_activation()` that returns the settings of an Activation (activation.py), such as
-{"kind": "quantized", "levels": 8, "step": 0.125, "shift": 0.5, "ceiling": 1.0}: its forward must compute just that.
+Whatever has no row is refused by refusals.py. A module class of your own becomes neurons by a row in ACTIVATIONS, or
+without one if it has a method `spiking_activation()` that returns the settings of an Activation (activation.py), such
+as {"kind": "quantized", "levels": 8, "step": 0.125, "shift": 0.5, "ceiling": 1.0}: its forward must compute just that.
 """
 
 import operator
@@ -13,6 +13,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from ..train.binary import HeavisideActivation, SignActivation
+from ..train.quantized import FloorReLU, PactReLU, QuantizedReLU
 from . import arithmetic, curves, rules, shapes
 
 MODULE_RULES: dict[type[nn.Module], Callable[..., Any]] = {
@@ -66,7 +68,6 @@ FUNCTION_RULES: dict[Any, Callable[..., Any]] = {
     functional.hardtanh: curves.hardtanh,
     functional.hardtanh_: curves.hardtanh,
     functional.threshold: curves.threshold,
-    functional.threshold_: curves.threshold,
     functional.leaky_relu: curves.leaky_relu,
     functional.leaky_relu_: curves.leaky_relu,
     functional.prelu: curves.prelu,
@@ -157,7 +158,30 @@ MOVES: set[Any] = {
 ANYWHERE = {shapes.identity}  # rules that take no module, and that may stand behind a softmax
 
 
+def _steps(levels: int, ceiling: Any) -> dict[str, Any]:
+    top = float(ceiling.detach())
+    return {"kind": "quantized", "levels": levels, "step": top / levels, "shift": 0.5, "ceiling": top}
+
+
+# activations of our own training, as the settings of an Activation
+ACTIVATIONS: dict[type[nn.Module], Callable[[Any], dict[str, Any]]] = {
+    QuantizedReLU: lambda module: _steps(module.levels, module.ceiling),
+    PactReLU: lambda module: _steps(module.levels, module.ceiling),
+    FloorReLU: lambda module: {"kind": "quantized", "step": module.unit, "shift": 0.5 * module.stochastic},
+    SignActivation: lambda module: {"kind": "sign"},
+    HeavisideActivation: lambda module: {"kind": "heaviside"},
+}
+
+
+def has_rule(module: nn.Module) -> bool:
+    """Whether a module is read as a whole; nothing of it is evaluated (it may be in the midst of being traced)."""
+    known = type(module) in MODULE_RULES or type(module) in ACTIVATIONS or type(module) in MOVES
+    return known or callable(getattr(type(module), "spiking_activation", None))
+
+
 def activation_of(module: nn.Module) -> dict[str, Any] | None:
-    """The settings of a module that says by itself which activation it is."""
+    """The settings of a module that has a row in ACTIVATIONS, or that says by itself which activation it is."""
+    if type(module) in ACTIVATIONS:
+        return ACTIVATIONS[type(module)](module)
     describe = getattr(module, "spiking_activation", None)
     return dict(describe()) if callable(describe) else None

@@ -20,6 +20,10 @@ from .build import Built, build_layers
 from .cnn import Activation, Cnn, Weighted
 from .graph import import_cnn
 from .method import Method
+from .methods.balance import balanced
+from .methods.correct import finished
+from .methods.pools import with_pools
+from .methods.presets import name_of
 from .report import ConversionReport, measure
 from .scales import Progress, Scale, measure_scales
 
@@ -73,7 +77,7 @@ def convert(
     state_window_us  hidden neurons start afresh every so many µs of a stream; None: never
     delays_us        the CNN's channels are the camera's as they were so many µs ago, group by group, e.g. (0, 60_000):
                      the network delays its input itself; () or (0,): no delay
-    readout          Readout("membrane") by default: the last layer integrates; Readout("count") puts an IF behind it
+    readout          the method's by default, "membrane": the last layer integrates; Readout("count") puts an IF behind
     output           which of several results of the model is converted: its number, or its key
     check_timesteps  length of the check against the CNN
     max_error        refuse if the output differs by more than this share after the check; None: never
@@ -81,13 +85,15 @@ def convert(
     progress         is called with (done, of how many, what) now and then
     """
     method = _method(method, percentile, over, per, thresholds, reset, v_init, input_scale)
+    if method.stepped == "auto":
+        method = replace(method, stepped="burst" if timestep_us is None else "rate")
     if check_timesteps < 1:
         raise ConversionError(f"check_timesteps is {check_timesteps}, want at least 1")
     if len(input_shape) != 3 or min(input_shape) < 1:
         raise ConversionError(f"input_shape is {tuple(input_shape)}, want (channel, height, width)")
     shape = (int(input_shape[0]), int(input_shape[1]), int(input_shape[2]))
     inputs = calibration_inputs(calibration, shape)
-    readout = readout or Readout("membrane")
+    readout = readout or Readout(method.readout, start_step=method.readout_delay)
     cnn = model if isinstance(model, Cnn) else import_cnn(model, shape, output)
     samples = inputs[: check_samples(cnn, check_timesteps)]
     folding_error = 0.0 if isinstance(model, Cnn) else folding_check(model, cnn, samples, output)
@@ -96,10 +102,14 @@ def convert(
         cnn = replace(cnn, nodes=(*cnn.nodes, last), output=last.name)
     if thresholds is not None:
         _all_given(cnn, thresholds)
+    cnn = with_pools(cnn, method, samples)
     scales, remarks = measure_scales(cnn, inputs, method, progress)
+    scales = balanced(cnn, scales, inputs, method, progress)
     built = build_layers(cnn, scales, method, readout.kind)
-    provenance = _provenance(method, built, inputs, [*cnn.notes, *built.notes, *remarks], source)
-    network = Network(built.layers, shape, tuple(labels), readout, timestep_us, state_window_us, provenance)
+    network = Network(built.layers, shape, tuple(labels), readout, timestep_us, state_window_us)
+    network, more = finished(network, cnn, built.lambdas, inputs, method, progress)
+    provenance = _provenance(method, built, inputs, [*cnn.notes, *built.notes, *remarks, *more], source)
+    network = replace(network, provenance=provenance)
     checked = replace(network, readout=replace(readout, kind="membrane")) if "softmax" in readout.kind else network
     report = measure(cnn, checked, built, scales, method, samples, check_timesteps, folding_error, progress)
     if max_error is not None and not report.output_error <= max_error:
@@ -229,9 +239,7 @@ def _all_given(cnn: Cnn, thresholds: Mapping[str, float]) -> None:
             )
 
 
-def _provenance(
-    method: Method, built: Built, inputs: Tensor, notes: list[str], source: str
-) -> dict[str, object]:
+def _provenance(method: Method, built: Built, inputs: Tensor, notes: list[str], source: str) -> dict[str, object]:
     """How the network was made; no date and no path, so that the same conversion gives the same bytes."""
     lambdas = {
         name: float(values[0]) if bool((values == values[0]).all()) and method.per == "layer" else values.tolist()
@@ -240,6 +248,7 @@ def _provenance(
     return {
         "made_by": "dvs_run.pipeline.convert",
         "method": method.name,
+        **({"preset": name_of(method)} if name_of(method) else {}),
         **method.described(),
         "lambdas": lambdas,
         "calibration": {"inputs": len(inputs), "sha256": hashlib.sha256(inputs.numpy().tobytes()).hexdigest()},

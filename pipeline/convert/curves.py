@@ -1,9 +1,9 @@
 """The rules of activations: each as populations of neurons and exact arithmetic around them.
 
-    clamp(x, a, b)    a + clip(x - a, 0, b - a); around 0 as signed spikes; one-sided with a ReLU
-    LeakyReLU, PReLU  relu(x) - slope * relu(-x): two populations
-    |x|               relu(x) + relu(-x)
-    Hardsigmoid       clip(x + 3, 0, 6) / 6
+clamp(x, a, b)    a + clip(x - a, 0, b - a); around 0 as signed spikes; one-sided with a ReLU
+LeakyReLU, PReLU  relu(x) - slope * relu(-x): two populations
+|x|               relu(x) + relu(-x)
+Hardsigmoid       clip(x + 3, 0, 6) / 6
 """
 
 from typing import Any
@@ -60,7 +60,8 @@ def _clamped(step: Step, x: str, low: float | None, high: float | None) -> str:
 def threshold(step: Step, x: Any, threshold: float, value: float, inplace: bool = False) -> Data:
     if threshold != value:
         raise step.refuse(
-            f"it jumps from {value} to {threshold}", "want threshold and value alike, which makes it a ReLU; use nn.ReLU"
+            f"it jumps from {value} to {threshold}",
+            "want threshold and value alike (a ReLU); use nn.ReLU",
         )
     return clamp(step, x, threshold)
 

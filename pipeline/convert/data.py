@@ -17,7 +17,7 @@ BATCH = 2  # of the run that gives every shape
 
 @dataclass(frozen=True)
 class Data:
-    """`index` holds for every place of the tensor (with the batch) the place of the operation's value that lies there."""
+    """`index` holds for every place of the tensor (batch included) the place of the operation's value that is there."""
 
     name: str  # in the builder
     shape: tuple[int, ...]  # of the tensor, with the batch first

@@ -14,7 +14,7 @@ from torch import Tensor, fx, nn
 
 from ..errors import ConversionError
 from .builder import CnnBuilder
-from .catalogue import ANYWHERE, FUNCTION_RULES, METHOD_RULES, MODULE_RULES, MOVES, activation_of
+from .catalogue import ANYWHERE, FUNCTION_RULES, METHOD_RULES, MODULE_RULES, MOVES, activation_of, has_rule
 from .cnn import Cnn
 from .data import BATCH, Data, of_result
 from .refusals import refuse
@@ -45,8 +45,7 @@ class _Tracer(fx.Tracer):
     """Does not look into modules that have a rule of their own."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        known = type(m) in MODULE_RULES or activation_of(m) is not None
-        return known or super().is_leaf_module(m, module_qualified_name)
+        return has_rule(m) or super().is_leaf_module(m, module_qualified_name)
 
 
 def _trace(model: nn.Module) -> fx.GraphModule:
@@ -94,9 +93,7 @@ def _values(traced: fx.GraphModule, input_shape: tuple[int, int, int], dtype: to
 class _Walk:
     """Visits the nodes in order. `data` is what every node that holds a part of the input is now."""
 
-    def __init__(
-        self, traced: fx.GraphModule, values: dict[fx.Node, Any], input_shape: tuple[int, int, int]
-    ) -> None:
+    def __init__(self, traced: fx.GraphModule, values: dict[fx.Node, Any], input_shape: tuple[int, int, int]) -> None:
         self.traced, self.values = traced, values
         self.builder = CnnBuilder(input_shape)
         self.data: dict[fx.Node, Any] = {}
@@ -131,8 +128,9 @@ class _Walk:
         if chosen is None and len(tensors) == 1:
             chosen = next(iter(tensors))
         if chosen not in tensors:
+            found_there = ", ".join(map(repr, tensors)) or repr(returned)
             raise ConversionError(
-                f"the model returns {len(tensors)} results ({', '.join(map(repr, tensors)) or returned!r}), want one; "
+                f"the model returns {len(tensors)} results ({found_there}), want one; "
                 "choose it with output=NUMBER (or its key), or return only the class scores"
             )
         result = tensors[chosen]
@@ -182,7 +180,9 @@ class _Walk:
             return made
         data = of_result(made, self.builder.shapes[made], step.output_shape)
         if data is None:
-            raise refuse(step.name, step.kind, f"its output of shape {step.output_shape[1:]} is not what its rule makes")
+            raise refuse(
+                step.name, step.kind, f"its output of shape {step.output_shape[1:]} is not what its rule makes"
+            )
         return data
 
     def _picks(self, node: fx.Node, args: tuple[Any, ...]) -> bool:
@@ -207,7 +207,7 @@ class _Walk:
         elif node.op == "call_method":
             made = getattr(args[0], str(node.target))(*args[1:], **kwargs)
         else:
-            made = node.target(*args, **kwargs)  # type: ignore[operator]
+            made = node.target(*args, **kwargs)
 
         def data(index: Tensor) -> Data:
             same = source.index is None and tuple(index.shape) == source.shape and torch.equal(index, source.places())

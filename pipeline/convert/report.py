@@ -124,7 +124,7 @@ def measure(
         if isinstance(node, Activation):
             scale = built.lambdas[node.name].to(value.dtype)
             layers.append(_population(node, value, scale, scales[node.name], state, timesteps, (weights, work, synops)))
-            factors = scale if node.name == cnn.output else factors
+            factors = scale if node.name == cnn.output and network.readout.kind == "count" else factors
         else:
             error = relative(scores / timesteps, value.flatten(1))
             shape = _shape(value)

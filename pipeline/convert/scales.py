@@ -124,7 +124,7 @@ class _Largest:
             values = np.broadcast_to(np.asarray(self.given, np.float64), (channels,)).copy()
             if not (values > 0).all():
                 raise ConversionError(f"the λ given for {self.node.name!r} is {self.given}, want above 0")
-        elif method.normalization == "none":
+        elif self.node.kind in ("sign", "heaviside") or method.normalization == "none":
             values = np.ones(channels)
         else:
             values = np.broadcast_to([self._lambda(row, method) for row in range(self.rows)], (channels,)).copy()

@@ -166,4 +166,75 @@ SUPPORTED = {
         nn.utils.parametrizations.weight_norm(nn.Conv2d(3, 8, 3)), nn.ReLU(), nn.Flatten(), nn.Linear(1568, 6)
     ),
     "a ReLU twice in a row": _sequential(conv(3, 8, 3), relu, relu, pool(), relu, flat, lin(392, 6)),
-}
+    "max pool": _sequential(conv(3, 8, 3, padding=1), relu, lambda: nn.MaxPool2d(2), flat, lin(512, 6)),
+    "max pool before the ReLU": _sequential(conv(3, 8, 3, padding=1), lambda: nn.MaxPool2d(2), relu, flat, lin(512, 6)),
+    "padded, overlapping max pools, one with ceil_mode": _sequential(
+        conv(3, 8, 3), relu, lambda: nn.MaxPool2d(3, 2, 1), conv(8, 8, 3, padding=1), relu,
+        lambda: nn.MaxPool2d(2, ceil_mode=True), flat, lin(128, 6),
+    ),
+    "max pool of signed values": _sequential(
+        conv(3, 8, 3), lambda: nn.MaxPool2d(2), conv(8, 8, 3), relu, flat, lin(200, 6)
+    ),
+    "max pool of the input": _sequential(lambda: nn.MaxPool2d(2), conv(3, 8, 3), relu, flat, lin(288, 6)),
+    "global max pool": _sequential(conv(3, 8, 3), relu, lambda: nn.AdaptiveMaxPool2d(1), flat, lin(8, 6)),
+    "ReLU6": _sequential(lambda: Gain(12), conv(3, 8, 3), nn.ReLU6, flat, lin(1568, 6)),
+    "two-sided clip": _sequential(conv(3, 8, 3), lambda: nn.Hardtanh(-0.3, 0.3), flat, lin(1568, 6)),
+    "lopsided clip": _sequential(conv(3, 8, 3), lambda: nn.Hardtanh(-0.1, 0.3), flat, lin(1568, 6)),
+    "threshold": _sequential(conv(3, 8, 3), lambda: nn.Threshold(0.2, 0.2), flat, lin(1568, 6)),
+    "Hardsigmoid": _sequential(conv(3, 8, 3), nn.Hardsigmoid, flat, lin(1568, 6)),
+    "LeakyReLU": _sequential(conv(3, 8, 3), lambda: nn.LeakyReLU(0.1), conv(8, 8, 3), relu, flat, lin(1152, 6)),
+    "PReLU per channel": _sequential(conv(3, 8, 3), lambda: nn.PReLU(8), pool(), flat, lin(392, 6)),
+    "absolute values": lambda: Forward(lambda m, x: m.fc(m.conv1(x).abs().flatten(1))),
+    "a ceiling alone": lambda: Forward(lambda m, x: m.fc(m.conv1(x).clamp(max=0.1).flatten(1))),
+    "no activation between two convs": lambda: Forward(lambda m, x: m.fc(m.act(m.conv2(m.conv1(x))).flatten(1))),
+    "residual": lambda: Forward(lambda m, x: (lambda a: m.fc(m.act(a + m.conv2(a)).flatten(1)))(m.act(m.conv1(x)))),
+    "residual behind the ReLU": lambda: Forward(
+        lambda m, x: (lambda a: m.fc((a + m.act(m.conv2(a))).flatten(1)))(m.act(m.conv1(x)))
+    ),
+    "difference of branches, in place": lambda: Forward(
+        lambda m, x: (lambda a: m.fc(m.act(m.conv2(a).sub_(0.5 * a)).flatten(1)))(m.act(m.conv1(x)))
+    ),
+    "concatenation": lambda: Forward(
+        lambda m, x: (lambda a: m.fc(torch.cat([a, m.act(m.conv2(a)), x], 1).flatten(1)))(m.act(m.conv1(x))), 19 * 256
+    ),
+    "dense block": lambda: Forward(
+        lambda m, x: (lambda a: m.fc(m.act(m.bn(torch.cat([a, m.conv2(m.act(a))], 1))).flatten(1)))(m.conv1(x)),
+        16 * 256, bn=nn.BatchNorm2d(16),
+    ),
+    "batch norm before a padded conv": _sequential(
+        conv(3, 8, 3), relu, bn(8), conv(8, 8, 3, padding=1), relu, flat, lin(1568, 6)
+    ),
+    "halves of the channels": lambda: Forward(
+        lambda m, x: (lambda h: m.fc(torch.cat([h[0] - h[1], m.act(h[1])], 1).flatten(1)))(
+            m.act(m.conv1(x)).chunk(2, 1)
+        )
+    ),
+    "channel shuffle": lambda: Forward(
+        lambda m, x: m.fc(m.act(m.conv2(functional.channel_shuffle(m.act(m.conv1(x)), 4))).flatten(1))
+    ),
+    "flattened with the channels last": lambda: Forward(
+        lambda m, x: m.fc(m.act(m.conv1(x)).permute(0, 2, 3, 1).flatten(1))
+    ),
+    "up-sampling": _sequential(conv(3, 4, 3), relu, lambda: nn.Upsample(scale_factor=2), conv(4, 4, 3, stride=2), relu,
+                               flat, lin(676, 6)),
+    "padding of one side": _sequential(lambda: nn.ZeroPad2d((0, 1, 0, 1)), conv(3, 8, 3, stride=2), relu, flat,
+                                       lin(512, 6)),
+    "padding with zero channels": lambda: Forward(
+        lambda m, x: m.fc(m.act(m.conv1(x) + functional.pad(x, (0, 0, 0, 0, 2, 3))).flatten(1))
+    ),
+    "padded average pool": _sequential(conv(3, 8, 3), relu, pool(3, stride=1, padding=1), flat, lin(1568, 6)),
+    "a pool at the end": _sequential(conv(3, 6, 3), relu, lambda: nn.AdaptiveAvgPool2d(1), flat),
+    "a ReLU at the end": _sequential(conv(3, 8, 3), relu, flat, lin(1568, 6), relu),
+    "a ReLU of the input": _sequential(relu, flat, lin(768, 6)),
+}  # fmt: skip
+
+
+class Gain(nn.Module):
+    """A constant factor."""
+
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x):
+        return x * self.factor

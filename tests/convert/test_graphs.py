@@ -1,4 +1,4 @@
-"""Random CNNs with branches, sums, concatenations and slices fold exactly, run on the engine, and compute what they did."""
+"""Random CNNs with branches, sums, concatenations, slices: they fold exactly, run on the engine, compute the same."""
 
 import numpy as np
 import pytest

@@ -1,0 +1,64 @@
+"""The neurons of one population: threshold, start, reset, and how many spikes at most.
+
+Most kinds integrate, and their rate over time is the activation. Kinds with steps can be had without time: a neuron
+that forgets everything within a timestep (a leak of all but a millionth) and may send several spikes gives in every
+timestep just the steps that the CNN's activation has, so that one timestep of constant input suffices. Streams, whose
+input comes unevenly, need neurons that integrate (Method.stepped).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..network import IF, LIF
+from ..neurons import Neurons
+from .activation import Activation
+from .method import Method
+from .scales import Scale
+
+FORGETS = 1e-6  # of the potential is left in the next timestep
+SMALLEST = (
+    2.0**-24
+)  # of the largest current of a neuron: what counts as positive; engines of whole numbers take one unit
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a population represents its value."""
+
+    own: Tensor  # what one spike stands for, float64 (channel,)
+    most: int  # spikes of a neuron in one timestep
+    forgets: bool = False  # a timestep knows nothing of the one before
+    shift: float = 0.0  # added to the current in every timestep, in spikes
+    v_init: float = 0.0  # share of the threshold
+    binary: bool = False  # fires at anything above 0: its threshold is as small as its current allows
+
+
+def plan(node: Activation, scale: Scale, method: Method) -> Plan:
+    """How the neurons of an activation work. Relays, which hand on spikes, are build.py's."""
+    own = torch.from_numpy(scale.values)
+    if node.kind in ("sign", "heaviside"):
+        return Plan(torch.ones_like(own), 1, forgets=True, binary=True)
+    if node.kind == "quantized" and method.stepped != "rate":
+        levels = node.levels or 2 * max(1, int(np.ceil(scale.maximum / float(node.step or 1.0))))
+        return Plan(torch.full_like(own, float(node.step or 1.0)), levels, forgets=True, shift=node.shift)
+    if node.signed:
+        most = method.signed_parts * (1 if node.ceiling is not None else method.max_spikes)
+        return Plan(own / method.signed_parts, most)
+    most = 1 if node.ceiling is not None else method.max_spikes
+    start = method.v_init if isinstance(method.v_init, float) else 0.0  # words are put in their place by methods/
+    return Plan(own, most, v_init=node.shift if node.kind == "quantized" else start)
+
+
+def neurons(node: Activation, source: str, how: Plan, threshold: Tensor, method: Method) -> Neurons:
+    """The layer. `threshold` is float64 (channel,), in the units of its current."""
+    high = threshold.float().numpy()
+    start = high * np.float32(how.v_init)
+    if how.forgets:
+        decay = np.full(len(high), FORGETS, np.float32)
+        return LIF(node.name, (source,), high, start, "subtract", how.most, node.signed, decay=decay)
+    bounded = method.v_min is not None and not node.signed
+    floor = high * np.float32(method.v_min or 0.0) if bounded else None
+    return IF(node.name, (source,), high, start, method.reset, how.most, node.signed, floor)
