@@ -15,7 +15,6 @@ from torch import nn
 
 from dvs_run.pipeline.cifar import read_cifar10
 from dvs_run.pipeline.idx import read_images, read_labels
-from dvs_run.pipeline.train.binary import BinaryConv2d, BinaryLinear
 from dvs_run.pipeline.train.checkpoint import load_checkpoint
 from dvs_run.pipeline.train.evaluate import Accuracy
 from dvs_run.pipeline.train.images import predict
@@ -54,8 +53,8 @@ def macs(model: nn.Module, shape: tuple[int, ...]) -> int:
         weight = module.weight
         total += weight[0].numel() * output[0].numel()
 
-    kinds = (nn.Conv2d, nn.Linear, BinaryConv2d, BinaryLinear)
-    handles = [module.register_forward_hook(count) for module in model.modules() if isinstance(module, kinds)]
+    layers = [module for module in model.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    handles = [layer.register_forward_hook(count) for layer in layers]
     with torch.inference_mode():
         model.eval()(torch.zeros(1, *shape))
     for handle in handles:

@@ -1,18 +1,16 @@
 """Weights of one bit, and activations of one: BinaryConnect, XNOR-Net's weights, BinaryNet.
 
-The modules keep real "shadow" weights, which learning changes by small amounts, and compute with their signs. After
-each step of the optimizer `clip_shadow_weights` holds the shadows within -1..1: beyond, no gradient would bring them
-back.
-
-BinaryConv2d and BinaryLinear are deliberately no subclasses of torch's layers: whoever reads `.weight` of a Conv2d
-would get the shadows and so, silently, another network. `plain()` gives the torch layer that computes the same.
+A binary layer is torch's own Conv2d or Linear with a parametrization (torch.nn.utils.parametrize): `layer.weight` is
+what is computed with, one bit for each weight, so that whoever reads it (a converter, an exporter) gets the network
+that was trained. Behind it are real "shadow" weights, which learning changes by small amounts. After each step of the
+optimizer `clip_shadow_weights` holds them within -1..1: beyond, no gradient would bring them back.
 """
 
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
+from torch.nn.utils import parametrize
 
 from ..errors import NetworkError
 
@@ -81,96 +79,34 @@ def binarize(weight: Tensor, scheme: Scheme, drawn: bool = False) -> Tensor:
     return _DrawnSign.apply(weight) if drawn else _Sign.apply(weight)
 
 
-class _Binary(nn.Module):
-    """Shadow weights, their bias, and when they are drawn: BinaryConnect's stochastic form, in training alone."""
+class Binarize(nn.Module):
+    """The parametrization that `make_binary` puts on a weight: real shadows in, one-bit weights out."""
 
-    def __init__(self, like: nn.Conv2d | nn.Linear, scheme: Scheme) -> None:
+    def __init__(self, scheme: Scheme) -> None:
         super().__init__()
         if scheme not in SCHEMES:
             raise NetworkError(f"binary is {scheme!r}, want one of {', '.join(SCHEMES)}")
         self.scheme = scheme
-        self.weight = like.weight  # shadows
-        self.bias = like.bias
 
-    def binary_weight(self) -> Tensor:
-        """The weights that are computed with."""
-        return binarize(self.weight, self.scheme, self.training and self.scheme == "connect-stochastic")
-
-    def _copy_into(self, layer: nn.Module) -> None:
-        with torch.no_grad():
-            layer.weight.copy_(binarize(self.weight, self.scheme))
-            if self.bias is not None:
-                layer.bias.copy_(self.bias)
+    def forward(self, shadow: Tensor) -> Tensor:
+        return binarize(shadow, self.scheme, self.training and self.scheme == "connect-stochastic")
 
 
-class BinaryConv2d(_Binary):
-    """A Conv2d with one-bit weights. Arguments are nn.Conv2d's, padding is with zeros; `scheme` as in `binarize`."""
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int | tuple[int, int],
-        stride: int | tuple[int, int] = 1,
-        padding: int | tuple[int, int] = 0,
-        dilation: int | tuple[int, int] = 1,
-        groups: int = 1,
-        bias: bool = True,
-        scheme: Scheme = "xnor",
-    ) -> None:
-        like = nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias=bias)
-        super().__init__(like, scheme)
-        self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
-        self.kernel_size, self.stride, self.dilation = like.kernel_size, like.stride, like.dilation
-        self.padding = (padding, padding) if isinstance(padding, int) else padding
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Float (n, in_channels, height, width) in, (n, out_channels, height, width) out, as nn.Conv2d."""
-        return functional.conv2d(
-            x, self.binary_weight(), self.bias, self.stride, self.padding, self.dilation, self.groups
-        )
-
-    def plain(self) -> nn.Conv2d:
-        """The nn.Conv2d that computes the same in evaluation: its weights are the binary ones."""
-        layer = nn.Conv2d(
-            self.in_channels,
-            self.out_channels,
-            self.kernel_size,
-            self.stride,
-            self.padding,
-            self.dilation,
-            self.groups,
-            bias=self.bias is not None,
-        )
-        self._copy_into(layer)
-        return layer.to(self.weight).train(self.training)
-
-    def extra_repr(self) -> str:
-        return (
-            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}, "
-            f"padding={self.padding}, scheme={self.scheme}"
-        )
+Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
 
 
-class BinaryLinear(_Binary):
-    """A Linear with one-bit weights; `scheme` as in `binarize`."""
+def make_binary(layer: Layer, scheme: Scheme) -> Layer:
+    """The same layer, computing with one-bit weights from now on; its weights of before become the shadows."""
+    parametrize.register_parametrization(layer, "weight", Binarize(scheme))
+    return layer
 
-    def __init__(self, in_features: int, out_features: int, bias: bool = True, scheme: Scheme = "xnor") -> None:
-        super().__init__(nn.Linear(in_features, out_features, bias), scheme)
-        self.in_features, self.out_features = in_features, out_features
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Float (n, in_features) in, (n, out_features) out."""
-        return functional.linear(x, self.binary_weight(), self.bias)
-
-    def plain(self) -> nn.Linear:
-        """The nn.Linear that computes the same in evaluation: its weights are the binary ones."""
-        layer = nn.Linear(self.in_features, self.out_features, self.bias is not None)
-        self._copy_into(layer)
-        return layer.to(self.weight).train(self.training)
-
-    def extra_repr(self) -> str:
-        return f"{self.in_features}, {self.out_features}, scheme={self.scheme}"
+def shadow_weight(layer: nn.Module) -> nn.Parameter | None:
+    """The real weights that learning changes, where `layer` is a binary one; else None."""
+    if not parametrize.is_parametrized(layer, "weight"):
+        return None
+    listed = layer.parametrizations["weight"]
+    return listed.original if isinstance(listed[0], Binarize) else None
 
 
 class SignActivation(nn.Module):
@@ -201,5 +137,6 @@ def clip_shadow_weights(model: nn.Module) -> None:
     """Hold the shadow weights of every binary layer within -1..1; call it after each step of the optimizer."""
     with torch.no_grad():
         for module in model.modules():
-            if isinstance(module, _Binary):
-                module.weight.clamp_(-1, 1)
+            shadow = shadow_weight(module)
+            if shadow is not None:
+                shadow.clamp_(-1, 1)

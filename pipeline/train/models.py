@@ -23,7 +23,7 @@ from typing import Any
 from torch import nn
 
 from ..errors import NetworkError
-from .binary import SCHEMES, BinaryConv2d, BinaryLinear, HeavisideActivation, SignActivation
+from .binary import HeavisideActivation, SignActivation, make_binary
 from .quantized import FloorReLU, PactReLU, QuantizedReLU
 
 # activation: (class, {option of the layer list: default})
@@ -116,10 +116,8 @@ def _conv(outputs: int, options: dict[str, Any], shape: tuple[int, ...], index: 
     if min(sides) < 1:
         raise NetworkError(f"{where}: a kernel of {kernel} does not fit its input of {shape[1]}x{shape[2]}")
     bias = not options["batch_norm"] if options["bias"] is None else bool(options["bias"])
-    geometry = (shape[0], outputs, kernel, stride, padding, dilation, groups, bias)
-    scheme = _scheme(options, where)
-    conv = BinaryConv2d(*geometry, scheme) if scheme else nn.Conv2d(*geometry)
-    made: list[tuple[str, nn.Module]] = [("conv", conv)]
+    conv = nn.Conv2d(shape[0], outputs, kernel, stride, padding, dilation, groups, bias=bias)
+    made: list[tuple[str, nn.Module]] = [("conv", _bits(conv, options, where))]
     if options["batch_norm"]:
         made.append(("bn", nn.BatchNorm2d(outputs)))
     return made + _activation(options, not is_last, where), (outputs, *sides)
@@ -134,8 +132,7 @@ def _linear(outputs: int, options: dict[str, Any], shape: tuple[int, ...], index
     if len(shape) == 3:
         made.append(("flatten", nn.Flatten()))
     bias = not options["batch_norm"] if options["bias"] is None else bool(options["bias"])
-    scheme = _scheme(options, where)
-    made.append(("linear", BinaryLinear(inputs, outputs, bias, scheme) if scheme else nn.Linear(inputs, outputs, bias)))
+    made.append(("linear", _bits(nn.Linear(inputs, outputs, bias), options, where)))
     if options["batch_norm"]:
         made.append(("bn", nn.BatchNorm1d(outputs)))
     return made + _activation(options, not is_last, where), (outputs,)
@@ -191,11 +188,13 @@ def _owner(option: str) -> str:
     return next(f"`activation: {kind}`" for kind, (_, defaults) in ACTIVATIONS.items() if option in defaults)
 
 
-def _scheme(options: dict[str, Any], where: str) -> Any:
-    scheme = options["binary"]
-    if scheme is not None and scheme not in SCHEMES:
-        raise NetworkError(f"{where}: binary is {scheme!r}, want one of {', '.join(SCHEMES)}")
-    return scheme
+def _bits(layer: nn.Conv2d | nn.Linear, options: dict[str, Any], where: str) -> nn.Module:
+    if options["binary"] is None:
+        return layer
+    try:
+        return make_binary(layer, options["binary"])
+    except NetworkError as error:
+        raise NetworkError(f"{where}: {error}") from error
 
 
 def _parse(item: Any, index: int) -> tuple[str, Any, dict[str, Any]]:

@@ -47,9 +47,7 @@ class QuantizedReLU(nn.Module):
 
     def __init__(self, levels: int, ceiling: float = START_CEILING) -> None:
         super().__init__()
-        if isinstance(levels, bool) or not isinstance(levels, int) or levels < 1:
-            raise NetworkError(f"levels is {levels!r}, want a whole number of at least 1; 4 or 8 are usual")
-        self.levels = levels
+        self.levels = _whole(levels, "levels")
         self.ceiling = nn.Parameter(torch.tensor(_positive(ceiling, "ceiling")))  # λ, in the unit of the input
 
     def forward(self, x: Tensor) -> Tensor:
@@ -156,9 +154,10 @@ def start_weights(model: nn.Module, start: nn.Module, images: Tensor, origin: st
     names `origin`, where the weights do not fit.
     """
     ceilings = {f"{name}.ceiling" for name, module in model.named_modules() if isinstance(module, CEILINGS)}
-    given = {name: value for name, value in start.state_dict().items() if not name.endswith(".ceiling")}
-    if ceilings <= set(start.state_dict()):
-        given, ceilings = start.state_dict(), set()
+    given = _by_layer(start.state_dict(), model)
+    if ceilings <= set(given):
+        ceilings = set()
+    given = {name: value for name, value in given.items() if not ceilings or not name.endswith(".ceiling")}
     try:
         missing, unexpected = model.load_state_dict(given, strict=False)
     except RuntimeError as error:
@@ -168,6 +167,16 @@ def start_weights(model: nn.Module, start: nn.Module, images: Tensor, origin: st
         raise NetworkError(f"start_from: {origin} does not fit this model; only one of the two has {odd}")
     if ceilings:
         calibrate_ceilings(model, images)
+
+
+def _by_layer(state: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+    """The state under the names that `model` has for its weights: binary layers call theirs shadows."""
+    wanted, shadow = set(model.state_dict()), ".parametrizations.weight.original"
+    plain = {name.replace(shadow, ".weight"): value for name, value in state.items()}
+    return {
+        name.removesuffix(".weight") + shadow if name.removesuffix(".weight") + shadow in wanted else name: value
+        for name, value in plain.items()
+    }
 
 
 @contextmanager
@@ -194,6 +203,12 @@ def _as_relu(model: nn.Module, found: dict[str, float], percentile: float) -> It
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _whole(value: int, what: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise NetworkError(f"{what} is {value!r}, want a whole number of at least 1; 4 or 8 are usual")
+    return value
 
 
 def _positive(value: float, what: str) -> float:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import fx, nn
 
+from dvs_run.pipeline.convert import constant_current, convert, run
 from dvs_run.pipeline.errors import NetworkError
 from dvs_run.pipeline.train.models import ACTIVATIONS, build_model
 from dvs_run.pipeline.train.quantized import FloorReLU, PactReLU, QuantizedReLU, calibrate_ceilings, start_weights
@@ -201,3 +202,24 @@ def test_activations_stay_whole_in_a_traced_graph():
         assert [node.target for node in graph.nodes if node.op == "call_module"] == list(dict(model.named_children()))
         x = torch.rand(2, 1, 6, 6)
         assert torch.equal(fx.GraphModule(model, graph)(x), model(x))
+
+
+@pytest.mark.parametrize(
+    ("activation", "timesteps"),
+    [
+        ({"activation": "qcfs", "levels": 4}, 4),
+        ({"activation": "pact", "bits": 2}, 3),
+    ],
+)
+def test_as_many_timesteps_as_levels_give_the_logits_of_the_cnn(activation, timesteps):
+    torch.manual_seed(0)
+    images = torch.rand(64, 1, 6, 6)
+    layers = [{"conv": 4, "batch_norm": True, **activation}, {"linear": 3}]
+    model = build_model({"input": [1, 6, 6], "layers": layers})
+    with torch.no_grad():
+        for _ in range(30):
+            model(images)
+    calibrate_ceilings(model, images)
+    conversion = convert(model.eval(), (1, 6, 6), "abc", images, max_error=None)
+    *_, scores = run(conversion.network, constant_current(images, timesteps), is_current=True)
+    assert torch.allclose(scores / timesteps, model(images), atol=1e-4)
