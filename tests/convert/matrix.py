@@ -1,4 +1,4 @@
-"""The matrix: one small network for each layer, activation, wiring and trap, and how its error is told.
+"""The matrix: one small network for each layer, activation, wiring and trap, and how the error of each is told.
 
 The networks are listed in matrix_layers.py, matrix_wiring.py and matrix_refused.py. Each either converts, and is then
 held to one bar, or is refused by name; which of the two is part of the list, so that neither can turn into the other
@@ -20,12 +20,29 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from .pictures import pictures, ready
+from dvs_run.pipeline.convert import Clocked, Conversion, Readout, convert
+from dvs_run.pipeline.convert.method import Method
+
+from .pictures import fit_norms, pictures, ready
 
 SHAPE = (3, 12, 12)
 CLASSES = 6
+TIMESTEPS = 128
 LABELS = tuple("abcdef")
+TRAINING = 80  # steps; nearly all networks then tell all classes apart
+
+# Every network is held to TIMESTEPS of constant current. One spike a timestep tells an activation in steps of 1/128 of
+# the largest, and that is 1 to 5 % of what varies between pictures, however it is calibrated. Finer spikes (a threshold
+# of a quarter, or of a sixteenth, and as many spikes a timestep as that takes) cost as many times the SynOps.
+METHODS = {
+    "default": Method(),
+    "per channel": Method(per="channel"),
+    "spikes of 1/4": Method(per="channel", threshold_scale=1 / 4, max_spikes=4 * 16),
+    "spikes of 1/16": Method(per="channel", threshold_scale=1 / 16, max_spikes=16 * 16),
+}
+BARS = {"spikes of 1/4": 0.02, "spikes of 1/16": 0.005}
 
 
 @dataclass(frozen=True)
@@ -41,6 +58,7 @@ class Case:
     calibration: Callable[[Tensor], Tensor] | None = None  # what is done to the calibration pictures alone
     shape: tuple[int, int, int] = SHAPE
     readout: str = "membrane"
+    timesteps: int = TIMESTEPS  # of a network whose activations have levels: as many as it has
 
 
 class Wired(nn.Module):
@@ -70,17 +88,35 @@ def unseen_of(case: Case, n: int = 48) -> Tensor:
     return images(case, n, seed=2)[0]
 
 
-def network_of(case: Case, seed: int = 0) -> nn.Module:
-    """The network of a case in eval mode; if it is to convert, its last layer is fitted to pictures of its own."""
+def network_of(case: Case, steps: int = TRAINING) -> nn.Module:
+    """The network of a case in eval mode; one that is to convert is trained for so many steps of Adam, then tweaked."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed(0)
         model = case.make()
         if not case.refused:
-            ready(model, *images(case, 240, seed=3), seed, case.before)
+            x, label = images(case, 960, seed=3)
+            ready(model, x[:240], label[:240], before=case.before)
+            _train(model, x, label, steps)
+            fit_norms(model, x[:240])
     if case.after is not None:
         with torch.no_grad():
             case.after(model)
     return model.eval()
+
+
+def _train(model: nn.Module, x: Tensor, label: Tensor, steps: int) -> None:
+    if not steps:
+        return
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.01, total_steps=steps)
+    model.train()
+    for step in range(steps):
+        some = torch.arange(step * 32, step * 32 + 32) % len(x)
+        loss = functional.cross_entropy(10 * model(x[some]).flatten(1), label[some])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
 
 
 def wanted_of(model: nn.Module, x: Tensor) -> Tensor:
@@ -100,3 +136,42 @@ def error(found: Tensor, wanted: Tensor) -> float:
 def flat_error(found: Tensor, wanted: Tensor) -> float:
     """The usual figure, told beside it: of the whole output instead of what varies in it."""
     return float((found - wanted).norm() / wanted.norm())
+
+
+def converted(case: Case, model: nn.Module, method: Method, **options) -> Conversion:
+    """The conversion of a case's network, whatever its error."""
+    return convert(
+        model,
+        case.shape,
+        LABELS,
+        calibration_of(case),
+        method=method,
+        readout=Readout(case.readout),
+        check_timesteps=1,
+        max_error=None,
+        **options,
+    )
+
+
+def readouts(conversion: Conversion, x: Tensor, timesteps: int) -> tuple[Tensor, float]:
+    """r of the docstring (picture, class), and the SynOps of one picture."""
+    network = conversion.network
+    state = Clocked(network, len(x))
+    for _ in range(timesteps):
+        scores = state.step(x, is_current=True)
+    counted = network.readout.kind == "count"
+    scale = torch.as_tensor(network.provenance["lambdas"][network.layers[-1].name] if counted else 1.0)
+    return scores / timesteps * scale, float(state.synops.mean())
+
+
+def cases() -> list[Case]:
+    """All that are to convert."""
+    from . import matrix_activations, matrix_layers, matrix_wiring
+
+    return [*matrix_layers.cases(), *matrix_activations.cases(), *matrix_wiring.cases()]
+
+
+def refused_cases() -> list[Case]:
+    from . import matrix_refused
+
+    return matrix_refused.cases()

@@ -4,6 +4,9 @@ import torch
 from torch import nn
 from torch.nn import ReLU, functional
 
+from dvs_run.pipeline.train.binary import HeavisideActivation, SignActivation
+from dvs_run.pipeline.train.quantized import FloorReLU
+
 from .matrix import Case
 from .matrix_parts import act, behind, bn, called, chain, conv, front
 
@@ -32,11 +35,14 @@ def _curves() -> list[Case]:
         refused("GLU", lambda: front(nn.GLU(1)), r"layer '2' \(GLU\)"),
         refused("F.gelu", lambda: called(lambda m, x: m.fc(functional.gelu(m.conv1(x)).flatten(1))), "'gelu'"),
         refused("torch.tanh", lambda: called(lambda m, x: m.fc(torch.tanh(m.conv1(x)).flatten(1))), "'tanh'"),
-        refused("softmax in the middle", lambda: front(nn.Softmax(1), conv(), ReLU()), "softmax in the middle"),
+        refused("softmax in the middle", lambda: front(nn.Softmax(1), conv(), ReLU()), "softmax may only be the end"),
         refused("softmax over the wrong axis", lambda: nn.Sequential(*front(), nn.Softmax(dim=0)), "Softmax"),
         refused("exp", lambda: called(lambda m, x: m.fc(m.relu(m.conv1(x)).exp().flatten(1))), "'exp'"),
-        refused("a power of 2", lambda: called(lambda m, x: m.fc((m.conv1(x) ** 2).flatten(1))), "'pow'"),
-        refused("rounding", lambda: called(lambda m, x: m.fc(m.relu(m.conv1(x)).round().flatten(1))), "'round'"),
+        refused("a power of 2", lambda: called(lambda m, x: m.fc((m.conv1(x) ** 2).flatten(1))), "'pow_1'"),
+        refused("sign activation", lambda: act(SignActivation()), "cannot be converted"),
+        refused("Heaviside activation", lambda: act(HeavisideActivation()), "cannot be converted"),
+        refused("a rounding ReLU of no ceiling", lambda: act(FloorReLU(0.25)), "without `levels`"),
+        refused("rounding", lambda: called(lambda m, x: m.fc(m.relu(m.conv1(x)).round().flatten(1))), "'round_1'"),
     ]
 
 
@@ -105,6 +111,10 @@ def _layers() -> list[Case]:
                 lambda: front(nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)), r"'2' \(Upsample\)"),
         refused("reflecting padding", lambda: chain(conv(3, padding_mode="reflect"), ReLU()),
                 r"'0' \(Conv2d\).*reflect"),
+        refused("padded average pool without the border",
+                lambda: behind(nn.AvgPool2d(3, 1, 1, count_include_pad=False)), r"'2' \(AvgPool2d\).*count_include_pad"),
+        refused("average pool with ceil_mode", lambda: behind(nn.AvgPool2d(3, 2, ceil_mode=True)),
+                r"'2' \(AvgPool2d\).*ceil_mode"),
         refused("LPPool", lambda: front(nn.LPPool2d(2, 2)), "LPPool2d"),
         refused("embedding", lambda: called(lambda m, x: m.fc(m.table((m.relu(m.conv1(x)) * 3).long().flatten(1))
                 .flatten(1)), 1152 * 2, table=nn.Embedding(100, 2)), "'long'|Embedding"),
@@ -116,7 +126,7 @@ def _layers() -> list[Case]:
                 "'argmax'"),
         refused("sorting", lambda: called(lambda m, x: m.fc(m.relu(m.conv1(x)).flatten(1).sort(1)[0])), "'sort'"),
         refused("max over channels", lambda: called(lambda m, x: m.fc(m.relu(m.conv1(x)).max(1)[0].flatten(1)), 144),
-                "'max'|'getitem'"),
+                "'max_1'"),
     ]  # fmt: skip
 
 
@@ -155,10 +165,10 @@ def _programs() -> list[Case]:
         refused("a loop on the data", lambda: called(lambda m, x: [m.fc(m.relu(m.conv1(x)).flatten(1))
                 for _ in range(int(x.max()) + 1)][-1]), "cannot be traced"),
         refused("noise in evaluation", lambda: called(lambda m, x: m.fc(
-            (m.relu(m.conv1(x)) + torch.rand(1)).flatten(1))), "rand"),
+            (m.relu(m.conv1(x)) + torch.rand(1)).flatten(1))), "depend on more than its input"),
         refused("dropout that never rests", lambda: called(lambda m, x: m.fc(
             functional.dropout(m.relu(m.conv1(x)), 0.5).flatten(1))), "'dropout'"),
-        refused("a forward that counts its calls", Stateful, "calls|more than its input|do not compute"),
+        refused("a forward that counts its calls", Stateful, "more than its input"),
         refused("a constant for every pixel", lambda: called(lambda m, x: m.fc(
             (m.relu(m.conv1(x)) * torch.linspace(0, 1, 12)).flatten(1))), "'mul'.*shape"),
     ]  # fmt: skip

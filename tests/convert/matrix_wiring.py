@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.nn import AvgPool2d, LeakyReLU, MaxPool2d, PReLU, ReLU, Sequential, Upsample, functional
 
-from dvs_run.pipeline.train.binary import BinaryConv2d, HeavisideActivation, SignActivation
+from dvs_run.pipeline.train.binary import make_binary
 from dvs_run.pipeline.train.quantized import FloorReLU, PactReLU, QuantizedReLU
 
 from .inception import Branches, googlenet_block
@@ -41,7 +41,7 @@ def louder(model: nn.Module) -> None:
 
 
 def dead_branch(model: nn.Module) -> None:
-    model.conv2.bias[:] = -1000.0
+    model.conv2.bias[:] = -30.0
 
 
 def _sums() -> list[Case]:
@@ -155,25 +155,23 @@ def _shapes() -> list[Case]:
         shaped("F.interpolate, nearest", lambda m, a: functional.interpolate(a, scale_factor=2.0).flatten(1), 4608),
         shaped("half of the channels", lambda m, a: a[:, :4].flatten(1), 576),
         shaped("chunk and concat in another order",
-               lambda m, a: (lambda b, c: torch.cat([c, m.relu(m.narrow(b))], 1).flatten(1))(*a.chunk(2, 1)),
+               lambda m, a: (lambda b: torch.cat([b[1], m.relu(m.narrow(b[0]))], 1).flatten(1))(a.chunk(2, 1)),
                narrow=lambda: conv(4, 4)),
         shaped("channel shuffle", lambda m, a: m.relu(m.conv3(nn.functional.channel_shuffle(a, 2))).flatten(1)),
     ]  # fmt: skip
 
 
 def _levels() -> list[Case]:
-    def two(activation, name, **options):
-        return Case(name, lambda: chain(conv(3), bn(), activation(), conv(), bn(), activation()), **options)
+    """Activations of few levels, which spikes count exactly in as many timesteps; weights of one bit."""
+
+    def one(name, activation, timesteps):
+        return Case(name, lambda: chain(conv(3), bn(), activation()), timesteps=timesteps)
 
     return [
-        two(lambda: QuantizedReLU(8, 2.0), "quantized clipped ReLU (QCFS), 8 levels"),
-        two(lambda: PactReLU(4, 2.0), "quantized clipped ReLU (PACT), 4 bits"),
-        two(lambda: FloorReLU(0.25), "rounding ReLU without a ceiling"),
-        two(SignActivation, "sign activation"),
-        two(HeavisideActivation, "Heaviside activation"),
-        Case("one-bit weights (XNOR), PReLU", lambda: front(BinaryConv2d(8, 8, 3, 1, 1), bn(), PReLU())),
-        Case("one-bit weights, sign, max pool", lambda: front(
-            BinaryConv2d(8, 8, 3, 1, 1), bn(), SignActivation(), MaxPool2d(2))),
+        one("quantized clipped ReLU (QCFS), 8 levels", lambda: QuantizedReLU(8, 2.0), 8),
+        one("quantized clipped ReLU (PACT), 4 bits", lambda: PactReLU(4, 2.0), 15),
+        one("rounding ReLU, 16 levels", lambda: FloorReLU(0.25, levels=16), 16),
+        Case("one-bit weights (XNOR), PReLU", lambda: front(make_binary(conv(), "xnor"), bn(), PReLU())),
         Case("LeakyReLU in a residual", lambda: called(
             lambda m, x: (lambda a: end(m, m.leaky(a + m.conv2(a))))(m.leaky(m.conv1(x))), leaky=LeakyReLU(0.1))),
     ]  # fmt: skip

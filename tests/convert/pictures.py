@@ -44,7 +44,7 @@ def ready(
     layer is the nn.Linear (or 1x1 conv) that was made last.
     """
     random = torch.Generator().manual_seed(seed)
-    norms, head = [], None
+    head = None
     for module in model.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             head = module if isinstance(module, nn.Linear) or module.kernel_size == (1, 1) else head
@@ -52,18 +52,16 @@ def ready(
                 module.weight.data = _normal(random, module.weight) * (2 / module.weight[0].numel()) ** 0.5
             if module.bias is not None:
                 module.bias.data = _normal(random, module.bias) * 0.1
-        elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
-            norms.append(module)
-            if module.affine:
-                module.weight.data = torch.rand(module.weight.shape, generator=random) + 0.5
-                module.bias.data = _normal(random, module.bias) * 0.3
+        elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) and module.affine:
+            module.weight.data = torch.rand(module.weight.shape, generator=random) + 0.5
+            module.bias.data = _normal(random, module.bias) * 0.3
     with torch.no_grad():
         if before is not None:
             before(model)
-        _fit_norms(model, norms, images)
+        fit_norms(model, images)
         if head is not None:
             _fit_head(model, head, images, label)
-            _fit_norms(model, norms, images)  # one may stand behind the head
+            fit_norms(model, images)  # one may stand behind the head
     return model
 
 
@@ -71,13 +69,18 @@ def _normal(random: torch.Generator, like: Tensor) -> Tensor:
     return torch.randn(like.shape, generator=random)
 
 
-def _fit_norms(model: nn.Module, norms: list[nn.Module], images: Tensor) -> None:
-    model.eval()
+def fit_norms(model: nn.Module, images: Tensor) -> None:
+    """Set the statistics of all batch norms to those of the images; nothing else, and the model in eval mode."""
+    norms = [module for module in model.eval().modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # the plain mean over all batches, here one
         norm.train()
-    model(images)
+    with torch.no_grad():
+        model(images)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
     model.eval()
 
 
