@@ -29,7 +29,9 @@ DEFECTS = {  # every counter that a reading may fill: what it counts
     "clock_jumps": "steps forward beyond ten minutes, closed up (only when skipping faults)",
     "outside_sensor": "events outside the sensor, left out (only when skipping faults)",
     "invalid_events": "events that the file itself marks as invalid, left out",
+    "unplaced_events": "events before the file first says when and where, left out",
     "special_words": "words that are no events: triggers, external inputs, overflow markers",
+    "unknown_words": "words of types that the format does not have, left out",
     "frame_words": "words that are samples of frames or of the motion sensor",
     "other_packets": "packets of other streams: frames, motion sensor, triggers",
     "other_unreadable": "packets of other streams that could not be read",
@@ -177,7 +179,7 @@ class Recording:
         try:
             for batch in self._source.batches(reading):
                 events = batch.events
-                kept, read, reason = guard.guard(
+                kept, read, reason = guard.check(
                     events, self.sensor.width, self.sensor.height, self._source.clock_period_us, skip, state
                 )
                 bad = tuple(events[read : read + 1].tolist())
