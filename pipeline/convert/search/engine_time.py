@@ -1,0 +1,41 @@
+"""How long the engine computes until it has decided, measured on this machine, one input after the other."""
+
+import time
+
+import numpy as np
+
+from ...engine import Engine
+from ...network import Network
+from ..validation import Validation
+
+SAMPLES = 7
+
+
+def engine_time_us(
+    network: Network, shown: Validation, limit_us: float, numbers: str = "int16", seconds: float = 10.0
+) -> np.ndarray:
+    """Cumulative µs after each timestep, float64 (T,): the median of some samples, from a fresh state.
+
+    Ends with the first timestep beyond `limit_us`, at most `shown.timesteps`. Compiling is not counted; no more samples
+    are taken after so many seconds.
+    """
+    engine = Engine(network, numbers=numbers)
+    engine.warm_up()
+    found: list[np.ndarray] = []
+    began, length = time.perf_counter(), shown.timesteps
+    for index in np.linspace(0, shown.n - 1, min(SAMPLES, shown.n)).astype(int).tolist():
+        engine.reset()
+        spent = np.zeros(length)
+        total, step = 0.0, 0
+        for step, piece in enumerate(shown.pieces(index)):
+            before = time.perf_counter_ns()
+            engine.step(piece)
+            total += (time.perf_counter_ns() - before) / 1000
+            spent[step] = total
+            if step + 1 >= length or total > 2 * limit_us:
+                break
+        length = step + 1
+        found.append(spent)
+        if time.perf_counter() - began > seconds:
+            break
+    return np.asarray(np.median([spent[:length] for spent in found], 0))
