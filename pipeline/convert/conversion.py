@@ -15,9 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ConversionError, counted
-from ..network import Delay, Network, Readout
+from ..network import Delay, Network, Neurons, Readout
 from .build import Built, build_layers
 from .cnn import Activation, Cnn, Weighted
+from .discrete import decided
 from .graph import import_cnn
 from .method import Method
 from .methods.balance import balanced
@@ -29,7 +30,7 @@ from .scales import Progress, Scale, measure_scales
 
 FOLDING_TOLERANCE = 1e-4  # of the largest output: what float32 sums may differ by
 CHECK_SAMPLES = 64
-CHECK_WORK = 10**12  # multiply-accumulates that the check may take; large networks are checked on fewer samples
+CHECK_WORK = 4 * 10**11  # multiply-accumulates that the check may take; large networks are checked on fewer samples
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,6 @@ def convert(
     progress         is called with (done, of how many, what) now and then
     """
     method = _method(method, percentile, over, per, thresholds, reset, v_init, input_scale)
-    if method.stepped == "auto":
-        method = replace(method, stepped="burst" if timestep_us is None else "rate")
     if check_timesteps < 1:
         raise ConversionError(f"check_timesteps is {check_timesteps}, want at least 1")
     if len(input_shape) != 3 or min(input_shape) < 1:
@@ -95,6 +94,7 @@ def convert(
     inputs = calibration_inputs(calibration, shape)
     readout = readout or Readout(method.readout, start_step=method.readout_delay)
     cnn = model if isinstance(model, Cnn) else import_cnn(model, shape, output)
+    method = decided(cnn, method, streams=timestep_us is not None)
     samples = inputs[: check_samples(cnn, check_timesteps)]
     folding_error = 0.0 if isinstance(model, Cnn) else folding_check(model, cnn, samples, output)
     if readout.kind == "count" and not isinstance(cnn.node(cnn.output), Activation):
@@ -108,6 +108,7 @@ def convert(
     built = build_layers(cnn, scales, method, readout.kind)
     network = Network(built.layers, shape, tuple(labels), readout, timestep_us, state_window_us)
     network, more = finished(network, cnn, built.lambdas, inputs, method, progress)
+    _begun(network, check_timesteps)
     provenance = _provenance(method, built, inputs, [*cnn.notes, *built.notes, *remarks, *more], source)
     network = replace(network, provenance=provenance)
     checked = replace(network, readout=replace(readout, kind="membrane")) if "softmax" in readout.kind else network
@@ -237,6 +238,17 @@ def _all_given(cnn: Cnn, thresholds: Mapping[str, float]) -> None:
                 f"thresholds say None for ReLU {node.name!r}, want a number above 0 for each; "
                 f"they name {', '.join(thresholds) or 'none'}"
             )
+
+
+def _begun(network: Network, check_timesteps: int) -> None:
+    """Refuse a check that ends before the last neurons and the readout have started."""
+    starts = [layer.start_step for layer in network.layers if isinstance(layer, Neurons)]
+    last = max([network.readout.start_step, *starts])
+    if last >= check_timesteps:
+        raise ConversionError(
+            f"a check of {counted(check_timesteps, 'timestep')} ends before everything has started: the last begins "
+            f"after {last}; want more timesteps, or smaller clamp_steps or readout_delay"
+        )
 
 
 def _provenance(method: Method, built: Built, inputs: Tensor, notes: list[str], source: str) -> dict[str, object]:

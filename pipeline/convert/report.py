@@ -111,6 +111,7 @@ def measure(
         if progress is not None:
             progress(step + 1, timesteps, "timesteps of the check")
     connections = {name: int(array.sum()) for name, array in fan_out(network).items()}
+    counted = timesteps - network.readout.start_step
     layers, output = [], samples
     factors = torch.ones(1)
     for node, value in cnn.to(samples.dtype).activations(samples):
@@ -126,10 +127,10 @@ def measure(
             layers.append(_population(node, value, scale, scales[node.name], state, timesteps, (weights, work, synops)))
             factors = scale if node.name == cnn.output and network.readout.kind == "count" else factors
         else:
-            error = relative(scores / timesteps, value.flatten(1))
+            error = relative(scores / counted, value.flatten(1))
             shape = _shape(value)
             layers.append(LayerReport(node.name, weights, shape, work, synops, *(None,) * 7, error))
-    outputs, readout = output.flatten(1), scores / timesteps * factors
+    outputs, readout = output.flatten(1), scores / counted * factors
     notes = [*cnn.notes, *built.notes]
     if float(samples.min()) < 0:
         notes.append("some inputs are negative: only constant current can carry them, spikes cannot")
@@ -160,9 +161,10 @@ def _population(
     timesteps: int,
     work: tuple[tuple[str, ...], int, float],
 ) -> LayerReport:
+    layer = next(layer for layer in state.network.layers if layer.name == node.name)
+    timesteps -= layer.start_step
     rates = state.spikes[node.name].reshape(value.shape) / timesteps
     activation = value / factors[:, None, None]
-    layer = next(layer for layer in state.network.layers if layer.name == node.name)
     start, threshold = (torch.from_numpy(np.array(getattr(layer, name))) for name in ("v_init", "threshold"))
     left = (state.v[node.name] - start.view(1, -1, 1, 1)).abs() / threshold.view(1, -1, 1, 1)
     return LayerReport(
