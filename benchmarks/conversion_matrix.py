@@ -1,11 +1,11 @@
 """The matrix of small networks, all of it: errors by method, what is refused and how, and the engine beside its twin.
 
-    python -m benchmarks.conversion_matrix --out benchmarks/results/conversion-matrix.json     # some 15 minutes, one core
+    python -m benchmarks.conversion_matrix --out benchmarks/results/conversion-matrix.json     # 10 minutes of one core
     python -m benchmarks.conversion_matrix --table benchmarks/results/conversion-matrix.json   # its tables as Markdown
 
-What the error is, and why, is told in tests/convert/matrix.py, which holds the networks. A network that is to convert and
-does not, or that is to be refused and converts, ends the run with exit code 1; so does one of which the engine fires other
-spikes than its clocked twin. An error above a bar is told, not hidden: the last lines of the table count them.
+What the error is, and why, is told in tests/convert/matrix.py. A network that is to convert and does not, or that is to
+be refused and converts, ends the run with exit code 1; so does one of which the engine fires other spikes than its
+clocked twin. An error above a bar is told, not hidden: the table of methods counts them.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from tests.engine.together import Together
 
 from .engine.origin import origin, write
 
-PICTURES = 24
+PICTURES = 16
 ENGINE_STEPS = 6
 
 
@@ -32,15 +32,15 @@ def measured(case: matrix.Case) -> dict[str, Any]:
     """Errors and SynOps by method, and whether the engine equals its twin in each number format."""
     model, x = matrix.network_of(case), matrix.unseen_of(case, PICTURES)
     wanted = matrix.wanted_of(model, x)
-    line: dict[str, Any] = {"network": case.name, "timesteps": case.timesteps, "methods": {}, "engine": {}}
+    line: dict[str, Any] = {"network": case.name, "methods": {}, "engine": {}}
     for name, method in matrix.METHODS.items():
         conversion = matrix.converted(case, model, method)
-        found, synops = matrix.readouts(conversion, x, case.timesteps)
+        found, synops = matrix.readouts(conversion, x)
         line["methods"][name] = {
             "error": round(matrix.error(found, wanted), 6),
             "flat_error": round(matrix.flat_error(found, wanted), 6),
             "agreement": float((found.argmax(1) == wanted.argmax(1)).float().mean()),
-            "synops_per_mac_and_timestep": round(synops / conversion.report.macs / case.timesteps, 4),
+            "synops_per_mac_and_timestep": round(synops / conversion.report.macs / matrix.TIMESTEPS, 4),
         }
         if name == "spikes of 1/4":
             line["engine"] = {numbers: engine_verdict(case, conversion, numbers) for numbers in ("int16", "float32")}
@@ -75,6 +75,7 @@ def run(only: str) -> tuple[dict[str, Any], bool]:
         **origin(None, 0, "benchmarks.conversion_matrix"),
         "error": "||r - y|| / ||y - mean y|| over pictures that neither training nor calibration saw",
         "pictures": PICTURES,
+        "timesteps": matrix.TIMESTEPS,
         "converted": [],
         "refused": [],
     }
@@ -103,8 +104,7 @@ def table(record: dict[str, Any]) -> Iterator[str]:
         errors = " | ".join(f"{100 * line['methods'][name]['error']:.2f} %" for name in names)
         verdicts = set(line["engine"].values())
         engine = "equal" if verdicts == {"equal"} else ", ".join(sorted(v.split(":")[0] for v in verdicts))
-        at = "" if line["timesteps"] == matrix.TIMESTEPS else f" (T = {line['timesteps']})"
-        yield f"| {line['network']}{at} | {errors} | {engine} |"
+        yield f"| {line['network']} | {errors} | {engine} |"
     yield ""
     yield "| method | median | largest | above 2 % | above 0.5 % | SynOps a MAC and timestep, median |"
     yield "|---|---:|---:|---:|---:|---:|"

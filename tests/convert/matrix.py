@@ -39,8 +39,8 @@ TRAINING = 80  # steps; nearly all networks then tell all classes apart
 METHODS = {
     "default": Method(),
     "per channel": Method(per="channel"),
-    "spikes of 1/4": Method(per="channel", threshold_scale=1 / 4, max_spikes=4 * 16),
-    "spikes of 1/16": Method(per="channel", threshold_scale=1 / 16, max_spikes=16 * 16),
+    "spikes of 1/4": Method(per="channel", threshold_scale=1 / 4, max_spikes=4 * 16, signed_parts=4),
+    "spikes of 1/16": Method(per="channel", threshold_scale=1 / 16, max_spikes=16 * 16, signed_parts=16),
 }
 BARS = {"spikes of 1/4": 0.02, "spikes of 1/16": 0.005}
 
@@ -58,7 +58,6 @@ class Case:
     calibration: Callable[[Tensor], Tensor] | None = None  # what is done to the calibration pictures alone
     shape: tuple[int, int, int] = SHAPE
     readout: str = "membrane"
-    timesteps: int = TIMESTEPS  # of a network whose activations have levels: as many as it has
 
 
 class Wired(nn.Module):
@@ -153,7 +152,7 @@ def converted(case: Case, model: nn.Module, method: Method, **options) -> Conver
     )
 
 
-def readouts(conversion: Conversion, x: Tensor, timesteps: int) -> tuple[Tensor, float]:
+def readouts(conversion: Conversion, x: Tensor, timesteps: int = TIMESTEPS) -> tuple[Tensor, float]:
     """r of the docstring (picture, class), and the SynOps of one picture."""
     network = conversion.network
     state = Clocked(network, len(x))

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.nn import AvgPool2d, LeakyReLU, MaxPool2d, PReLU, ReLU, Sequential, Upsample, functional
 
-from dvs_run.pipeline.train.binary import make_binary
+from dvs_run.pipeline.train.binary import HeavisideActivation, SignActivation, make_binary
 from dvs_run.pipeline.train.quantized import FloorReLU, PactReLU, QuantizedReLU
 
 from .inception import Branches, googlenet_block
@@ -162,16 +162,21 @@ def _shapes() -> list[Case]:
 
 
 def _levels() -> list[Case]:
-    """Activations of few levels, which spikes count exactly in as many timesteps; weights of one bit."""
+    """Activations of few levels, which bursts count exactly in every timestep; weights of one bit."""
 
-    def one(name, activation, timesteps):
-        return Case(name, lambda: chain(conv(3), bn(), activation()), timesteps=timesteps)
+    def two(name, activation):
+        return Case(name, lambda: chain(conv(3), bn(), activation(), conv(), bn(), activation()))
 
     return [
-        one("quantized clipped ReLU (QCFS), 8 levels", lambda: QuantizedReLU(8, 2.0), 8),
-        one("quantized clipped ReLU (PACT), 4 bits", lambda: PactReLU(4, 2.0), 15),
-        one("rounding ReLU, 16 levels", lambda: FloorReLU(0.25, levels=16), 16),
+        two("quantized clipped ReLU (QCFS), 8 levels", lambda: QuantizedReLU(8, 2.0)),
+        two("quantized clipped ReLU (PACT), 4 bits", lambda: PactReLU(4, 2.0)),
+        two("rounding ReLU without a ceiling", lambda: FloorReLU(0.25)),
+        two("sign activation", SignActivation),
+        two("Heaviside activation", HeavisideActivation),
         Case("one-bit weights (XNOR), PReLU", lambda: front(make_binary(conv(), "xnor"), bn(), PReLU())),
+        Case("one-bit weights and activations, max pool", lambda: chain(
+            conv(3), bn(), SignActivation(), make_binary(conv(), "xnor"), bn(), SignActivation(), MaxPool2d(2))),
+        Case("sign behind a ReLU", lambda: front(make_binary(conv(), "xnor"), bn(), SignActivation())),
         Case("LeakyReLU in a residual", lambda: called(
             lambda m, x: (lambda a: end(m, m.leaky(a + m.conv2(a))))(m.leaky(m.conv1(x))), leaky=LeakyReLU(0.1))),
     ]  # fmt: skip

@@ -81,7 +81,7 @@ def test_networks_convert_within_the_bar(name):
     model, x = matrix.network_of(case), matrix.unseen_of(case, 24)
     wanted = matrix.wanted_of(model, x)
     for method, bar in matrix.BARS.items():
-        found, _ = matrix.readouts(matrix.converted(case, model, matrix.METHODS[method]), x, case.timesteps)
+        found, _ = matrix.readouts(matrix.converted(case, model, matrix.METHODS[method]), x)
         assert matrix.error(found, wanted) <= CEILINGS.get(name, bar), method
 
 
