@@ -17,10 +17,13 @@ from torch import Tensor
 
 from ..network import Add, Concat, Conv2d, Flatten, Layer, Linear, MaxPool2d, SumPool2d, Upsample
 from . import cnn as folded
+from .activation import BITS
 from .builder import unique
 from .cnn import Activation, Cnn, Weighted, per_input
+from .discrete import NEXT_TO_NOTHING, bit_current, scaled
+from .merge import one_bit
 from .method import Method
-from .neuron import SMALLEST, neurons, plan
+from .neuron import bits, neurons, plan
 from .scales import Scale
 
 Rates = tuple[str, Tensor]  # the layer whose spikes these are, and what a spike of each channel stands for, float64
@@ -72,23 +75,54 @@ class _Build:
     # --- populations -----------------------------------------------------------------------------------------------
 
     def population(self, node: Activation) -> None:
+        if node.kind in BITS:
+            return self.bits(node)
         how = plan(node, self.scales[node.name], self.method)
         if node.relay:
             most = max(self.method.signed_parts, how.most) * self.method.max_spikes
             how = replace(how, own=self.relayed(node), most=max([most, *self.most.values()]))
-        gain = torch.ones_like(how.own) if how.forgets else self.gain(node, how.own)
+        gain = self.gain(node, how.own)
         self.below = []
-        if how.binary:  # its current is of any size: the threshold is what is small beside the largest
-            gain = self.largest(node.inputs[0]) * SMALLEST
-            shift = gain if node.kind == "sign" else None  # the sign of 0 is +1
-            source = self.current(node.inputs[0], torch.ones_like(how.own), shift)
-        else:
-            shift = gain * how.shift if how.shift else None
-            source = self.current(node.inputs[0], how.own / gain, shift)
+        source = self.current(node.inputs[0], how.own / gain, gain * how.shift if how.shift else None)
         self.weights[node.name] = self.below
         self.layers[node.name] = neurons(node, source, how, gain, self.method)
         self.lambdas[node.name], self.most[node.name] = how.own, how.most
         self.rates[node.name] = (node.name, how.own)
+
+    def bits(self, node: Activation) -> None:
+        """Neurons that tell the sign of what arrives, in a unit of their own: see discrete.py."""
+        ones = torch.ones(self.shapes[node.name][0], dtype=torch.float64)
+        self.below, weights, threshold = [], self.nodes.get(node.inputs[0]), NEXT_TO_NOTHING
+        if node.kind == "sign":  # fold.py puts it behind what is +1 or -1 already
+            source, threshold = self.current(node.inputs[0], ones), 0.5
+        elif isinstance(weights, Weighted):
+            spikes, before = self.spikes(weights.inputs[0])
+            most = self.most_of(weights.inputs[0]) if self.is_whole(weights.inputs[0]) else None
+            layer, unit, threshold = bit_current(node, weights, before, most)
+            source = self.append(_weights(layer, spikes, before, unit, None))
+            self.below.append(source)
+        else:
+            source = self.current(node.inputs[0], self.largest(node.inputs[0]))
+        self.weights[node.name] = self.below
+        self.layers[node.name] = bits(node, source, threshold, len(ones))
+        self.lambdas[node.name], self.most[node.name] = ones, 1
+        self.rates[node.name] = (node.name, ones)
+
+    def is_whole(self, name: str) -> bool:
+        """Whether the spikes of a value are, in every timestep, those that the CNN's activation stands for."""
+        node = self.nodes.get(name)
+        if isinstance(node, Activation):
+            bursts = node.kind == "quantized" and self.method.stepped == "burst"
+            return node.kind in BITS or bursts or (node.relay and self.is_whole(node.inputs[0]))
+        return node is not None and all(self.is_whole(source) for source in node.inputs)
+
+    def most_of(self, name: str) -> int:
+        """The most spikes of one place of a value in a timestep."""
+        node = self.nodes[name]
+        if isinstance(node, Activation):
+            return self.most[name]
+        area = node.kernel[0] * node.kernel[1] if isinstance(node, folded.SumPool) else 1
+        return area * max(self.most_of(source) for source in node.inputs)
 
     def largest(self, name: str) -> Tensor:
         """A bound of the current of each channel, where every source sends its largest value."""
@@ -96,9 +130,7 @@ class _Build:
         if isinstance(node, Weighted):
             source, before = self.spikes(node.inputs[0])
             times = float(max(self.most.values(), default=1))
-            every = per_input(before, node)[:, :, None, None] if node.weight.ndim == 4 else before.repeat_interleave(
-                node.weight.shape[1] // len(before))[None]  # fmt: skip
-            bound = (node.weight.abs() * every).flatten(1).sum(1) * times + node.bias.abs()
+            bound = scaled(node, before).abs().flatten(1).sum(1) * times + node.bias.abs()
         elif node is None or self.is_spikes(name):
             bound = self.spikes(name)[1]
         elif isinstance(node, folded.SumPool):
@@ -111,6 +143,11 @@ class _Build:
         """The threshold: 1, or so that the weights before it stay as they are."""
         if self.method.form == "weights":
             return torch.ones_like(own)
+        weights = self.nodes.get(node.inputs[0])
+        if isinstance(weights, Weighted):
+            magnitude = one_bit(scaled(weights, self.spikes(weights.inputs[0])[1]))
+            if magnitude is not None:  # weights of +1 and -1: their scale goes into the threshold too
+                return own / magnitude
         before = torch.cat([self.spikes(name)[1] for name in self.feeding(node.inputs[0])])
         if bool((before != before[0]).any()):
             self.notes.append(f"{node.name} keeps the threshold 1: what feeds it has several scales")
@@ -139,6 +176,8 @@ class _Build:
     def max_pool(self, node: folded.MaxPool) -> None:
         source, rates = self.spikes(node.inputs[0])
         rule = self.method.pool_rule
+        if self.is_whole(node.inputs[0]):
+            rule = "or"  # the largest of each timestep, which is the CNN's
         if rule != "exact" and self.may_be_negative(node.inputs[0]):
             self.notes.append(f"{node.name} is of rule 'exact': its spikes may be negative")
             rule = "exact"
@@ -250,10 +289,7 @@ def _identity(name: str, source: str, factors: Tensor, shift: Tensor | None) -> 
 
 def _weights(node: Weighted, source: str, before: Tensor, own: Tensor, shift: Tensor | None) -> Layer:
     """One weight layer between the scales before and behind it."""
-    if node.weight.ndim == 4:
-        weight = node.weight * per_input(before, node)[:, :, None, None] / own[:, None, None, None]
-    else:
-        weight = node.weight * before.repeat_interleave(node.weight.shape[1] // len(before))[None] / own[:, None]
+    weight = scaled(node, before) / own.view(-1, *[1] * (node.weight.ndim - 1))
     kernel = weight.float().numpy()
     offset = (node.bias / own + (0.0 if shift is None else shift)).float().numpy()
     bias = offset if offset.any() else None

@@ -1,22 +1,21 @@
 """Activations of few values as neurons that lose nothing: quantized ReLUs, and those of one bit.
 
-A quantized ReLU of steps s, shift β and n levels is what an IF neuron does in one timestep, if it may send several spikes:
+A quantized ReLU of steps s, shift β and n levels is what a neuron does within one timestep, if it may send several spikes:
 
-    N = min(floor(v / θ), n)     θ = s, v(0) = β s, v = v(0) + z        value s N = s clip(floor(z / s + β), 0, n)
+    v = z + β s      N = min(floor(v / s), n)      s N = s clip(floor(z / s + β), 0, n)
 
-With θ = k s and at most n / k spikes a timestep the same holds for the sum of k timesteps of constant input z (count form:
-Bu et al. 2022 with k = n). From the second layer on it then holds only if no neuron fires on charge that later spikes take
-back, so k > 1 is an approximation, and k = 1 is exact: every layer fires once, on all that its layer before sends.
-Firing layer after layer in k timesteps each would be exact too, but wants neurons that integrate while they are silent; a
-start_step throws away what arrives before it, so this is not built.
+"Burst" (Method.stepped): a neuron that forgets what is left does so in every timestep, each of which is a pass of the CNN,
+exactly. "Rate": threshold n s, v(0) = β n s, one spike a timestep; n timesteps of constant input z then bring N spikes (the
+count form; Bu et al. 2022). From the second layer on this holds only where no neuron fires on charge that later spikes take
+back, so it is an approximation. Layer after layer, n timesteps each, would be exact too, but wants neurons that integrate
+while they are silent: a start_step throws away what arrives before it, so this is not built.
 
-One bit: a spike where z > 0, whose threshold is next to nothing and which nothing resets, so that over several timesteps
-it tells the sign of all that has arrived (Rueckauer et al. 2017 reset by a threshold, which is the same where the threshold
-is small). Where the sums are of ±1 weights and whole spikes, an offset b is moved to the middle between two possible sums:
-nobody's decision changes, and weights of 8 bits decide as real ones do.
+One bit: a spike where z > 0. The threshold is next to nothing and nothing resets the membrane, so that a neuron tells the
+sign of all that has arrived: of constant input in every timestep, of Poisson spikes sooner or later. (Rueckauer et al. 2017
+subtract the threshold.) Where sums are of ±1 weights and whole spikes, their offset is moved to the middle between two
+possible sums: no decision changes, and weights of 8 bits decide as real ones do.
 """
 
-import math
 from dataclasses import replace
 
 import torch
@@ -28,61 +27,52 @@ from .cnn import Cnn, Weighted, per_input
 from .merge import one_bit
 from .method import Method
 
-NEXT_TO_NOTHING = 2.0**-30  # threshold of a neuron that fires above 0, where the largest weight is 1
+NEXT_TO_NOTHING = 2.0**-30  # threshold of a neuron that fires above 0, where its largest weight is 1
 BETWEEN = 0.25  # the same where v is never nearer to 0 than 1/2
-LEAST_ROOM = 16  # spikes of a neuron without a highest level, in one timestep
+
+
+def decided(cnn: Cnn, method: Method, streams: bool) -> Method:
+    """The method with "auto" decided: bursts where they are exact, but for streams, whose input comes unevenly.
+
+    Raises ConversionError, naming a layer, for what neither way can carry.
+    """
+    rated, stepped = _rate_before_steps(cnn)
+    if method.stepped == "burst" and rated is not None and stepped is not None:
+        raise ConversionError(
+            f"layer {stepped.name!r} cannot count in bursts: {rated.name!r} ({rated.kind}) before it has no levels, so its "
+            "value is a rate; train that with an activation of levels (docs/training.md), or use stepped='rate'"
+        )
+    for node in cnn.populations():
+        if node.kind == "quantized" and node.name in method.lambdas:
+            raise ConversionError(f"lambdas name {node.name!r}, whose steps are its own; leave it out")
+    if method.stepped == "auto":
+        method = replace(method, stepped="rate" if streams or rated is not None else "burst")
+    for node in cnn.populations():
+        if node.kind == "quantized" and node.ceiling is None and method.stepped == "rate":
+            raise ConversionError(
+                f"layer {node.name!r} is quantized without a highest level, so no firing rate stands for it; use "
+                "stepped='burst', where every timestep is a pass of the CNN, or train it with `levels`"
+            )
+    return method
 
 
 def is_exact(cnn: Cnn) -> bool:
-    """Whether all neurons carry whole levels, so that Method(quantized_steps=1) gives the CNN's own output."""
-    return _without_levels(cnn) is None
+    """Whether a network of bursts gives the CNN's own output in every timestep of constant input."""
+    return all(node.kind == "quantized" or node.kind in BITS or node.relay for node in cnn.populations())
 
 
-def check(cnn: Cnn, method: Method) -> None:
-    """Raises ConversionError, naming the layer, where `quantized_steps` cannot be what it promises."""
-    for node in cnn.populations():
-        if node.kind == "quantized" and node.ceiling is None and method.quantized_steps is None:
-            raise ConversionError(
-                f"layer {node.name!r} is quantized without a highest level, so no firing rate stands for it; use "
-                "Method(quantized_steps=1), which is exact in one timestep, or train it with a highest level"
-            )
-        if node.kind == "quantized" and node.name in method.lambdas:
-            raise ConversionError(f"lambdas name {node.name!r}, whose steps are its own; leave it out")
-    if method.quantized_steps is None:
-        return
-    if method.reset != "subtract" or method.input != "constant":
-        raise ConversionError(
-            f"quantized_steps wants reset 'subtract' and constant input, found {method.reset!r} and {method.input!r}"
-        )
-    rates = _without_levels(cnn)
-    if rates is not None:
-        raise ConversionError(
-            f"layer {rates.name!r} ({rates.kind}) has no levels, so its value is no whole number of spikes; train it with "
-            "an activation of levels (see docs/training.md), or leave quantized_steps out, which approximates by rates"
-        )
-
-
-def _without_levels(cnn: Cnn) -> Activation | None:
-    """The first population that carries neither levels nor the spikes of others as they are."""
-    return next((n for n in cnn.populations() if n.kind != "quantized" and n.kind not in BITS and not n.relay), None)
-
-
-def levels(node: Activation, method: Method, largest: float) -> tuple[float, int]:
-    """What a spike of a quantized population stands for per timestep, and the most spikes of one in a timestep.
-
-    `largest`: its largest value in calibration.
-    """
-    step, steps = float(node.step or 1.0), method.quantized_steps
-    if steps is None:
-        return float(node.ceiling or step), 1
-    if node.levels is None:
-        return steps * step, max(LEAST_ROOM, 1 << math.ceil(math.log2(max(2 * largest / (step * steps), 1))))
-    if node.levels % steps:
-        raise ConversionError(
-            f"layer {node.name!r} has {node.levels} levels, which {steps} timesteps do not divide; want quantized_steps=1, "
-            "or a number that divides the levels of all layers"
-        )
-    return steps * step, node.levels // steps
+def _rate_before_steps(cnn: Cnn) -> tuple[Activation | None, Activation | None]:
+    """A quantized population and one before it whose value is a rate; (None, None) where there are none."""
+    rates: dict[str, Activation | None] = {"input": None}
+    for node in cnn.nodes:
+        rate = next((found for name in node.inputs if (found := rates[name]) is not None), None)
+        if isinstance(node, Activation):
+            if node.kind == "quantized" and rate is not None:
+                return rate, node
+            levels = node.kind == "quantized" or node.kind in BITS or node.relay
+            rate = rate if levels else node
+        rates[node.name] = rate
+    return None, None
 
 
 def scaled(node: Weighted, before: Tensor) -> Tensor:
@@ -92,13 +82,14 @@ def scaled(node: Weighted, before: Tensor) -> Tensor:
     return node.weight * before.repeat_interleave(node.weight.shape[1] // len(before))[None]
 
 
-def bit_current(node: Activation, layer: Weighted, before: Tensor, whole: bool) -> tuple[Weighted, Tensor, float]:
+def bit_current(node: Activation, layer: Weighted, before: Tensor, most: int | None) -> tuple[Weighted, Tensor, float]:
     """What feeds neurons of one bit: the weights, the unit of each channel, the threshold in it.
 
-    The largest weight of a channel becomes 1: its neurons only tell signs. `whole`: whole spikes arrive.
+    The largest weight of a channel becomes 1: its neurons only tell signs. `most`: so many spikes arrive at each synapse
+    in a timestep, at most, and always whole ones; None: something else arrives.
     """
     weight = scaled(layer, before)
-    unit = one_bit(weight) if whole else None
+    unit = one_bit(weight) if most is not None else None
     if unit is None:
         largest = weight.abs().flatten(1).amax(1)
         return layer, torch.where(largest > 0, largest, torch.ones_like(largest)), NEXT_TO_NOTHING
@@ -106,4 +97,6 @@ def bit_current(node: Activation, layer: Weighted, before: Tensor, whole: bool) 
     nearest = offset.round()
     offset = torch.where((offset - nearest).abs() < 1e-6, nearest, offset)
     middle = offset.floor() + 0.5 if node.kind == "not_negative" else offset.ceil() - 0.5
+    up, down = ((sign * weight).clamp(min=0).flatten(1).sum(1) / unit * (most or 0) for sign in (1, -1))
+    middle = middle.clamp(-up.round() - 0.5, down.round() + 0.5)  # beyond, every sum is decided: channels without effect
     return replace(layer, bias=middle * unit), unit, BETWEEN

@@ -1,12 +1,12 @@
 """The neurons of one population: threshold, start, reset, and how many spikes at most.
 
 Most kinds integrate, and their rate over time is the activation. Kinds with steps can be had without time: a neuron
-that forgets everything within a timestep (a leak of all but a millionth) and may send several spikes gives in every
-timestep just the steps that the CNN's activation has, so that one timestep of constant input suffices. Streams, whose
-input comes unevenly, need neurons that integrate (Method.stepped).
+that forgets everything within a timestep and may send several spikes gives in every timestep just the steps that the
+CNN's activation has, so that one timestep of constant input suffices (discrete.py).
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -18,10 +18,8 @@ from .activation import Activation
 from .method import Method
 from .scales import Scale
 
-FORGETS = 1e-6  # of the potential is left in the next timestep
-SMALLEST = (
-    2.0**-24
-)  # of the largest current of a neuron: what counts as positive; engines of whole numbers take one unit
+FORGETS = 1e-30  # of the potential is left in the next timestep: nothing, in floating point as in whole numbers
+ROOM = 16  # spikes of a neuron without a highest level; if calibration saw more than half of it, twice that
 
 
 @dataclass(frozen=True)
@@ -33,16 +31,13 @@ class Plan:
     forgets: bool = False  # a timestep knows nothing of the one before
     shift: float = 0.0  # added to the current in every timestep, in spikes
     v_init: float = 0.0  # share of the threshold
-    binary: bool = False  # fires at anything above 0: its threshold is as small as its current allows
 
 
 def plan(node: Activation, scale: Scale, method: Method) -> Plan:
     """How the neurons of an activation work. Relays, which hand on spikes, are build.py's."""
     own = torch.from_numpy(scale.values)
-    if node.kind in ("sign", "heaviside"):
-        return Plan(torch.ones_like(own), 1, forgets=True, binary=True)
     if node.kind == "quantized" and method.stepped != "rate":
-        levels = node.levels or 2 * max(1, int(np.ceil(scale.maximum / float(node.step or 1.0))))
+        levels = node.levels or max(ROOM, 2 * int(np.ceil(scale.maximum / float(node.step or 1.0))))
         return Plan(torch.full_like(own, float(node.step or 1.0)), levels, forgets=True, shift=node.shift)
     if node.signed:
         most = method.signed_parts * (1 if node.ceiling is not None else method.max_spikes)
@@ -62,3 +57,10 @@ def neurons(node: Activation, source: str, how: Plan, threshold: Tensor, method:
     bounded = method.v_min is not None and not node.signed
     floor = high * np.float32(method.v_min or 0.0) if bounded else None
     return IF(node.name, (source,), high, start, method.reset, how.most, node.signed, floor)
+
+
+def bits(node: Activation, source: str, threshold: float, channels: int) -> Neurons:
+    """Neurons of one bit (discrete.py): they tell the sign of all that has arrived; "sign" hands on +1 and -1."""
+    high = np.full(channels, threshold, np.float32)
+    reset: Literal["zero", "none"] = "zero" if node.signed else "none"
+    return IF(node.name, (source,), high, 0 * high, reset, 1, node.signed)
