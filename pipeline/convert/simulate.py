@@ -40,7 +40,7 @@ class Clocked:
     def reset(self) -> None:
         self.v: dict[str, Tensor] = {}  # membrane potentials of neurons, and of a last layer that integrates
         self.spikes: dict[str, Tensor] = {}  # spikes of each neuron since the reset
-        self._gates: dict[str, _Gates] = {}
+        self._gates: dict[str, Gates] = {}
         self._past: list[Tensor] = []  # the inputs of earlier timesteps, the latest first; as many as delays need
         self.synops = torch.zeros(self.n, dtype=torch.float64)  # of each copy since the reset
         self._steps = 0
@@ -52,7 +52,7 @@ class Clocked:
                 self.v[layer.name] = self._arrays[layer.name]["v_init"].expand(shape).clone()
                 self.spikes[layer.name] = torch.zeros(shape, dtype=self.dtype)
             elif isinstance(layer, MaxPool2d):
-                self._gates[layer.name] = _Gates(layer, (self.n, *self._shapes[layer.inputs[0]]), shape)
+                self._gates[layer.name] = Gates(layer, (self.n, *self._shapes[layer.inputs[0]]), shape)
         last = self.network.layers[-1]
         if not isinstance(last, Neurons):
             self.v[last.name] = torch.zeros((self.n, *self._shapes[last.name]), dtype=self.dtype)
@@ -161,7 +161,7 @@ def _starts(network: Network) -> dict[str, int]:
     return starts
 
 
-class _Gates:
+class Gates:
     """State of a spiking max pool; the rules are told in neurons.MaxPool2d."""
 
     def __init__(self, layer: MaxPool2d, shape: tuple[int, ...], out_shape: tuple[int, ...]) -> None:

@@ -6,7 +6,7 @@
     correct.py    biases and starts corrected after the conversion, so that mean rates are the CNN's
     counts.py     the network on spike counts, without time
     presets.py    settings of published systems, by name
-    prefix.py     a part of a network, run on calibration data
+    trains.py     the spikes of a network on calibration data, layer by layer
 
 `Method` (../method.py) holds the settings, conversion.py calls the rules in this order.
 """

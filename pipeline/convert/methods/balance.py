@@ -16,12 +16,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...network import Network, Readout
+from ...network import MaxPool2d, Network, Neurons, Readout
 from ..build import build_layers
 from ..cnn import Activation, Add, Cnn, Concat, Flatten, MaxPool, SumPool, Upsample, Weighted
 from ..method import Method
 from ..scales import Progress, Scale
-from .prefix import prefix, steps
+from .start import layer_of
+from .trains import Trains
 
 Range = tuple[Tensor, Tensor]  # lowest and highest value of each channel, float64
 
@@ -98,35 +99,29 @@ def spike_scales(
     Populations in order, each with the λ before it frozen, in `balance_timesteps` timesteps of all calibration inputs.
     With v(0) = 0 no neuron then gets more in one timestep than it can fire: nothing is clipped, and firing is slow.
     """
-    names = [node.name for node in cnn.populations()]
     free = {node.name for node in cnn.populations() if _free(node, method)}
     found = {name: _unscaled(scale) if name in free else scale for name, scale in scales.items()}
-    shapes = cnn.shapes()
-    plain = replace(method, form="weights")
-    for done, name in enumerate(names):
+    plain, trains = replace(method, form="weights"), None
+    order = [layer.name for layer in _network(cnn, found, plain).layers if isinstance(layer, Neurons | MaxPool2d)]
+    for done, name in enumerate(order):
+        network = _network(cnn, found, plain)  # what lies before `name` is settled, and the same in all of them
+        trains = trains or Trains(network, calibration, plain, method.balance_timesteps)
+        trains.network = network
+        if name in free:
+            source = layer_of(network, name).inputs[0]
+            most = torch.stack([value.double().amax((0, 2, 3)) for _, _, value in trains.currents(source)]).amax(0)
+            found[name] = _rescaled(scales[name], most, method)
+            trains.network = _network(cnn, found, plain)
+        trains.run(layer_of(trains.network, name))
         if progress is not None:
-            progress(done, len(names), "populations balanced on spikes")
-        if name not in free:
-            continue
-        layers = build_layers(cnn, found, plain, "count" if isinstance(cnn.node(cnn.output), Activation) else "").layers
-        readout = Readout("count" if cnn.output in names else "membrane")
-        labels = tuple(map(str, range(int(np.prod(shapes[cnn.output])))))
-        network = Network(layers, cnn.input_shape, labels, readout)
-        source = next(layer for layer in layers if layer.name == name).inputs[0]
-        most = _largest_current(network, source, shapes[name][0], calibration, plain)
-        found[name] = _rescaled(scales[name], most, method)
+            progress(done + 1, len(order), "populations balanced on spikes")
     return found
 
 
-def _largest_current(network: Network, source: str, channels: int, calibration: Tensor, method: Method) -> Tensor:
-    """The largest of each channel that `source` gives in one timestep, float64."""
-    part, timesteps = prefix(network, source), method.balance_timesteps
-    most, before = torch.zeros(channels, dtype=torch.float64), torch.zeros(())
-    for step, (evidence, _) in enumerate(steps(part, calibration, method, timesteps)):
-        now = evidence if step % timesteps == 0 else evidence - before
-        most = torch.maximum(most, now.double().view(len(now), channels, -1).amax((0, 2)))
-        before = evidence
-    return most
+def _network(cnn: Cnn, scales: Mapping[str, Scale], method: Method) -> Network:
+    readout = Readout("count" if isinstance(cnn.node(cnn.output), Activation) else "membrane")
+    labels = tuple(map(str, range(int(np.prod(cnn.shapes()[cnn.output])))))
+    return Network(build_layers(cnn, scales, method, readout.kind).layers, cnn.input_shape, labels, readout)
 
 
 def shared_scales(cnn: Cnn, scales: Mapping[str, Scale]) -> dict[str, Scale]:

@@ -9,7 +9,10 @@ timesteps on calibration data, and the mean rate r of each channel is held again
 
 Rounding, clipping and uneven arrival shift the mean of a channel; this shifts it back. It cannot repair what differs
 from neuron to neuron. It is right for the T it was made at and its input; elsewhere it is some other bias, and for a
-stream it is a constant: measure there. g is 1, and two rounds are run, as neurons at rest do not answer to the first.
+stream it is a constant: measure there. g is 1.
+
+Left as they are: populations that have steps, a sign or one bit, those that only hand spikes on, those that share the
+weights before them with others or have none, and those that start behind the last of the timesteps.
 """
 
 from collections.abc import Mapping
@@ -19,14 +22,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...network import Add, AvgPool2d, Conv2d, Layer, Linear, Network, Neurons, SumPool2d
+from ...network import Add, AvgPool2d, Conv2d, Layer, Linear, MaxPool2d, Network, Neurons, SumPool2d
 from ..cnn import Activation, Cnn
 from ..method import Method
 from ..scales import Progress
-from .prefix import layer_of, mean_evidence
-from .start import started, within
+from .start import layer_of, started, within
+from .trains import Trains
 
-ROUNDS = 2
+ROUNDS = 1  # a second one changed nothing that was worth its time
 
 
 def finished(
@@ -53,23 +56,26 @@ def corrected(
     progress: Progress | None = None,
 ) -> tuple[Network, list[str]]:
     """The network with other biases and starts, and notes of what could not be corrected. Nothing else changes."""
-    wanted = mean_activations(cnn, calibration)
-    populations = [node.name for node in cnn.populations() if not node.relay]
-    last = network.layers[-1].name
-    names = [*populations, last] if last not in populations else populations
-    notes = []
+    trains = Trains(network, calibration, method, method.correction_timesteps)
+    wanted = mean_activations(cnn, calibration[: trains.n])
+    free = {node.name for node in cnn.populations() if node.kind in ("relu", "clip") and not node.relay}
+    notes = trains.notes if trains.n < len(calibration) else []
     rules = {"both": ("start", "bias")}.get(method.correction, (method.correction,))
-    for done, name in enumerate(names):
+    for done, layer in enumerate(network.layers):
+        if isinstance(layer, Neurons) and layer.name in free:
+            target = wanted[layer.name] / lambdas[layer.name]
+            for rule in rules:
+                if not _correct(trains, layer.name, target, rule):
+                    notes.append(f"{layer.name} is not corrected by its {rule}: see methods/correct.py")
+        if isinstance(layer, Neurons | MaxPool2d):
+            trains.run(layer_of(trains.network, layer.name))
+        elif layer is network.layers[-1]:
+            begin = network.readout.start_step
+            missing = wanted[cnn.output] - trains.mean(layer.name, begin)
+            trains.network = _biased(trains.network, layer, missing) or trains.network
         if progress is not None:
-            progress(done, len(names), "populations corrected")
-        target = wanted[cnn.output if name == last and last not in populations else name]
-        target = target / lambdas[name] if name in lambdas else target
-        for rule in rules if name in populations else ("bias",):
-            changed = _correct(network, name, target, rule, calibration, method)
-            if changed is None:
-                notes.append(f"{name} is not corrected by its {rule}: no weights of its own lie right before it")
-            network = changed or network
-    return network, notes
+            progress(done + 1, len(network.layers), "layers corrected")
+    return trains.network, notes
 
 
 def mean_activations(cnn: Cnn, calibration: Tensor) -> dict[str, Tensor]:
@@ -83,31 +89,23 @@ def mean_activations(cnn: Cnn, calibration: Tensor) -> dict[str, Tensor]:
     return {name: total / len(calibration) for name, total in totals.items()}
 
 
-def _correct(
-    network: Network, name: str, target: Tensor, rule: str, calibration: Tensor, method: Method
-) -> Network | None:
-    timesteps = method.correction_timesteps
-    own = layer_of(network, name)
-    for _ in range(ROUNDS if isinstance(own, Neurons) else 1):
-        own = layer_of(network, name)
-        late = own.start_step if isinstance(own, Neurons) else 0
-        if own is network.layers[-1]:
-            late = max(late, network.readout.start_step)
-        if late >= timesteps:
-            return None
-        missing = target - mean_evidence(network, name, calibration, method, timesteps) / (timesteps - late)
-        if isinstance(own, Neurons):
-            missing = missing * torch.from_numpy(np.array(own.threshold)).double()
-        changed = _started(network, own, missing * timesteps) if rule == "start" else _biased(network, own, missing)
-        if changed is None:
-            return None
-        network = changed
-    return network
+def _correct(trains: Trains, name: str, target: Tensor, rule: str) -> bool:
+    for _ in range(ROUNDS):
+        own = layer_of(trains.network, name)
+        assert isinstance(own, Neurons)
+        if own.start_step >= trains.timesteps:
+            return False
+        threshold = torch.from_numpy(np.array(own.threshold)).double()
+        missing = (target - trains.run(own, keep=False)) * threshold
+        charge = missing * (trains.timesteps - own.start_step)
+        network = _started(trains.network, own, charge) if rule == "start" else _biased(trains.network, own, missing)
+        if network is None:
+            return False
+        trains.network = network
+    return True
 
 
-def _started(network: Network, own: Layer, more: Tensor) -> Network | None:
-    if not isinstance(own, Neurons):
-        return None
+def _started(network: Network, own: Neurons, more: Tensor) -> Network:
     return _replaced(network, own, replace(own, v_init=within(own, own.v_init + more.numpy())))
 
 

@@ -37,8 +37,8 @@ PRESETS = (
         "diehl2015",
         Method(percentile=100, reset="zero", v_init=0.0, input="poisson", form="thresholds", readout="count"),
         "Diehl et al., Fast-classifying, high-accuracy spiking deep networks through weight balancing, 2015",
-        "Data-based balancing to the largest activation, in the thresholds, reset to zero, Poisson input, spikes of the "
-        "output counted. Model-based: replace(method, normalization='weights'). Reset to zero is [mem]; the paper has no "
+        "Data-based balancing to the largest activation, in the thresholds, reset to zero, Poisson input, output "
+        "spikes counted. Model-based: replace(method, normalization='weights'). Reset to zero is [mem]; it has no "
         "biases.",
     ),
     Preset(

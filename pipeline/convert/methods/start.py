@@ -64,6 +64,10 @@ def weight_depths(layers: list[Layer]) -> dict[str, int]:
     return depths
 
 
+def layer_of(network: Network, name: str) -> Layer:
+    return next(layer for layer in network.layers if layer.name == name)
+
+
 def within(layer: Neurons, start: np.ndarray) -> np.ndarray:
     """Below the threshold, and not below the floor, as a network wants it."""
     below = np.nextafter(layer.threshold, np.float32(0))
