@@ -3,7 +3,7 @@
 The same conversion gives the same bytes. Every name in it is hostile until it went through `plain`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +18,19 @@ DRAWN_LAYERS = 24  # more are not drawn, those with the largest error are
 COARSE_FROM = 13  # layers from which on the densities have a quarter of the bins
 
 
-def write_page(verdict: Verdict, path: str | Path) -> None:
+def write_page(verdict: Verdict, path: str | Path, sections: Sequence[str] = ()) -> None:
     """Write the page, all or nothing. Raises ConversionError where it cannot be written."""
     try:
         with written_whole(path) as partial:
-            partial.write_bytes(verdict_page(verdict).encode("utf-8", "replace"))
+            partial.write_bytes(verdict_page(verdict, sections).encode("utf-8", "replace"))
     except OSError as error:
         raise ConversionError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
-def verdict_page(verdict: Verdict) -> str:
-    """The page as text."""
+def verdict_page(verdict: Verdict, sections: Sequence[str] = ()) -> str:
+    """The page as text. `sections` are more of it, as HTML in which every name is escaped, behind the trade-off."""
     title = plain(verdict.title or "Conversion of a CNN into a spiking network", 120)
-    body = (_head(verdict, title), stages_section(verdict), _tradeoff(verdict), layers_section(verdict))
+    body = (_head(verdict, title), stages_section(verdict), _tradeoff(verdict), *sections, layers_section(verdict))
     return "\n".join(
         (
             '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">',
