@@ -44,8 +44,8 @@ def test_qcfs_has_levels_from_zero_to_its_ceiling_and_rounds_half_up():
 
 def test_qcfs_passes_gradients_as_in_its_equation():
     by_x, by_ceiling = gradients(QuantizedReLU(4, ceiling=2.0))
-    assert by_x == [0, 1, 1, 1, 1, 1, 1, 0]
-    assert by_ceiling == pytest.approx([0, 0, (0 - 0.2) / 2, (0.5 - 0.25) / 2, (0.5 - 0.6) / 2, (2 - 1.9) / 2, 0, 1])
+    assert by_x == [0, 0, 1, 1, 1, 1, 0, 0]
+    assert by_ceiling == pytest.approx([0, 0, (0 - 0.2) / 2, (0.5 - 0.25) / 2, (0.5 - 0.6) / 2, (2 - 1.9) / 2, 1, 1])
 
 
 @pytest.mark.parametrize("levels", [1, 4, 8])
