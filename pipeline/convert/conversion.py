@@ -206,9 +206,22 @@ def _in_double(model: nn.Module) -> nn.Module:
     """A copy that computes in float64 with the very weights that were imported, those made of others included."""
     model = copy.deepcopy(model).eval()
     for module in list(model.modules()):
-        for name in list(module.parametrizations) if parametrize.is_parametrized(module) else []:
-            parametrize.remove_parametrizations(module, name)
+        if isinstance(module, parametrize.ParametrizationList):
+            made = _Constant(module().detach())
+            del module[:]
+            module.append(made)
     return model.double()
+
+
+class _Constant(nn.Module):
+    """In place of what computes a weight."""
+
+    def __init__(self, value: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("value", value)
+
+    def forward(self, *of: Tensor) -> Tensor:
+        return self.value
 
 
 def _one_result(given: Any, output: int | str | None) -> Tensor:
