@@ -13,6 +13,7 @@ GROUP = "dvs_run.nodes"
 KINDS = {
     "recording": ".recording:Recording",
     "images": ".images:Images",
+    "filter": ".filter:Filter",
     "binner": ".binner:Binner",
     "encoder": ".encoder:Encoder",
     "classifier": ".classifier:Classifier",

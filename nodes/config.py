@@ -7,6 +7,7 @@ What the keys mean is in docs/config.md; their types are in the classes named th
 
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -219,8 +220,21 @@ def _with_absolute_paths(values: dict[str, Any], folder: Path) -> dict[str, Any]
                 paths = load_kind(entry["kind"]).paths if isinstance(entry, dict) and "kind" in entry else ()
             except KindError:
                 paths = ()  # reported with the graph
-            entry.update({key: absolute(entry[key]) for key in paths if key in entry}) if paths else None
+            for key in paths:
+                _replace_path(entry, key, absolute)
     return {key: plain(value) for key, value in values.items()}
+
+
+def _replace_path(entry: dict[str, Any], key: str, absolute: Callable[[Any], Any]) -> None:
+    """Make one path setting absolute; a dotted key: the setting of each mapping in a list."""
+    outer, dot, inner = key.partition(".")
+    if not dot and key in entry:
+        entry[key] = absolute(entry[key])
+    elif dot and isinstance(entry.get(outer), list):
+        entry[outer] = [
+            item | {inner: absolute(item[inner])} if isinstance(item, dict) and inner in item else item
+            for item in entry[outer]
+        ]
 
 
 def _place(where: str, lines: dict[str, int]) -> str:
@@ -228,7 +242,7 @@ def _place(where: str, lines: dict[str, int]) -> str:
         return ""
     parent = where
     while parent and parent not in lines:
-        parent = parent.rpartition(".")[0]
+        parent = re.sub(r"(^|\.)[^.\[\]]*$|\[\d+\]$", "", parent)
     if not parent:
         return f"{where}: "
     line = lines[parent]
@@ -261,8 +275,9 @@ def _walk(node: Any, where: str, lines: dict[str, int], problems: list[Problem],
         problems.append(Problem(where, "an anchor contains itself"))
         return
     if isinstance(node, yaml.SequenceNode):
-        for item in node.value:
-            _walk(item, where, lines, problems, above | {id(node)})
+        for number, item in enumerate(node.value):
+            lines[f"{where}[{number}]"] = item.start_mark.line + 1
+            _walk(item, f"{where}[{number}]", lines, problems, above | {id(node)})
     if not isinstance(node, yaml.MappingNode):
         return
     seen: dict[str, int] = {}

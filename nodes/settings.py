@@ -55,7 +55,8 @@ def check_settings(cls: type, values: Any, where: str, problems: list[Problem], 
     try:
         return cls(**checked)
     except (DvsError, ValueError) as error:  # __post_init__: settings that contradict each other
-        problems.append(Problem(where, str(error)))
+        faults = getattr(error, "faults", (("", str(error)),))  # of a FilterError: several, each with its place
+        problems += [Problem(_join(where, place) if place else where, text) for place, text in faults]
         return None
 
 

@@ -3,6 +3,7 @@
 DvsError
  ├─ EventError       events break the contract (dtype, order, outside the sensor)
  ├─ RecordingError   a recording cannot be read, or not to its end; what was good has been delivered
+ ├─ FilterError      settings of a filter are wrong, or do not fit the sensor
  ├─ NetworkError     a network's description is inconsistent, or does not fit the stream it is given
  └─ ConversionError  a layer of a CNN has no exact or measured spiking equivalent here
 
@@ -36,6 +37,14 @@ class RecordingError(DvsError):
         self.byte_offset = byte_offset
         self.last_good_us = last_good_us
         self.events_read = events_read
+
+
+class FilterError(DvsError):
+    """Settings of filters are wrong, or do not fit the sensor; `faults` has one (where, sentence) each."""
+
+    def __init__(self, message: str, faults: tuple[tuple[str, str], ...] = ()) -> None:
+        super().__init__(message)
+        self.faults = faults or (("", message),)
 
 
 class NetworkError(DvsError):
