@@ -1,166 +1,214 @@
-"""`dvs convert MODEL.pt --out net.npz`: a trained CNN becomes a spiking network. The work is pipeline/convert's."""
+"""`dvs convert MODEL`: a trained CNN becomes a spiking network, with a verdict. The work is pipeline/convert's.
 
-import hashlib
+Here are the options only, which are many: a function of their number is long. convert_run.py does what they say.
+"""
+
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+from typing import Annotated
 
-import numpy as np
 import typer
 
-from ...pipeline.errors import ConversionError, DvsError
-from ...pipeline.network import Network, Readout
+from ...pipeline.errors import DvsError
 
-if TYPE_CHECKING:
-    from ...pipeline.convert import ConversionReport
+MODEL, DATA, METHOD, CHOICE, VERDICT, EVENTS = (
+    "The model",
+    "Data",
+    "The method (defaults are good ones)",
+    "Automatic choice",
+    "The verdict",
+    "Event cameras",
+)
 
 
 def convert(
-    model: Annotated[Path, typer.Argument(help="a checkpoint of `dvs train` (.pt)")],
-    out: Annotated[Path, typer.Option(help="the network to write (.npz)")],
+    model: Annotated[
+        Path,
+        typer.Argument(help="checkpoint of `dvs train`, .onnx, .pt2, list of layers (.json), or weights (.pt, ...)"),
+    ],
+    out: Annotated[Path | None, typer.Option(help="the network to write; without it MODEL-snn.npz, here")] = None,
+    architecture: Annotated[
+        str | None, typer.Option(help="for weights: your code that makes the module, net.py:Net", rich_help_panel=MODEL)
+    ] = None,
+    input_shape: Annotated[
+        str | None,
+        typer.Option(help="CHANNEL,HEIGHT,WIDTH, where the file does not say it", rich_help_panel=MODEL),
+    ] = None,
+    output: Annotated[
+        str | None, typer.Option(help="which of several outputs: its number or name", rich_help_panel=MODEL)
+    ] = None,
+    classes: Annotated[
+        str | None, typer.Option(help="names of the outputs: cat,dog or a file, one a line", rich_help_panel=MODEL)
+    ] = None,
     calibration: Annotated[
         Path | None,
-        typer.Option(help="training inputs (.npy, .npz or IDX); without it, those that the checkpoint carries"),
+        typer.Option(
+            help="training inputs: .npy, .npz, IDX, a folder LABEL/IMAGE, or of recordings; without it those that the "
+            "checkpoint carries",
+            rich_help_panel=DATA,
+        ),
     ] = None,
-    percentile: Annotated[float, typer.Option(help="of each layer's activations becomes firing rate 1")] = 99.9,
-    over: Annotated[str, typer.Option(help="percentile of `all` activations, or of the `nonzero` ones")] = "all",
-    per: Annotated[str, typer.Option(help="one scale a `layer`, or one a `channel`")] = "layer",
-    readout: Annotated[str, typer.Option(help="`membrane` of the last layer, or `count` of its spikes")] = "membrane",
+    labels: Annotated[
+        Path | None, typer.Option(help="their labels (IDX, .npy), if not in or beside the file", rich_help_panel=DATA)
+    ] = None,
+    validation: Annotated[
+        Path | None,
+        typer.Option(
+            help="inputs for the verdict; without it a part of the calibration data is kept for it",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
+    validation_labels: Annotated[Path | None, typer.Option(help="their labels", rich_help_panel=DATA)] = None,
+    scale: Annotated[
+        str | None, typer.Option(help="inputs are multiplied by it, as in training: 1/255", rich_help_panel=DATA)
+    ] = None,
+    mean: Annotated[
+        str | None, typer.Option(help="then subtracted: one number, or one a channel", rich_help_panel=DATA)
+    ] = None,
+    std: Annotated[str | None, typer.Option(help="then divided by: likewise", rich_help_panel=DATA)] = None,
+    fit: Annotated[
+        bool, typer.Option("--fit", help="scale and cut images of another size", rich_help_panel=DATA)
+    ] = False,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="inputs drawn (3000 of --calibration)", rich_help_panel=DATA)
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="of what is drawn and how it is divided", rich_help_panel=DATA)] = 0,
+    timestep_us: Annotated[
+        int | None,
+        typer.Option(min=1, help="length of a time slice, if the model does not say it", rich_help_panel=EVENTS),
+    ] = None,
+    window_ms: Annotated[
+        float | None,
+        typer.Option(min=0, help="how long the CNN looks at a recording, likewise", rich_help_panel=EVENTS),
+    ] = None,
     readout_window_us: Annotated[
-        int | None, typer.Option(min=1, help="decide on the last so many µs; without it, on everything since the start")
+        int | None,
+        typer.Option(min=1, help="decide on the last so many µs, not on all since the start", rich_help_panel=EVENTS),
     ] = None,
-    reset: Annotated[str, typer.Option(help="`subtract` the threshold after a spike, or go to `zero`")] = "subtract",
-    v_init: Annotated[float, typer.Option(help="membrane potential at the start, as a share of the threshold")] = 0.5,
-    input_scale: Annotated[float, typer.Option(help="spikes per timestep that stand for an input value of 1")] = 1.0,
-    timesteps: Annotated[int, typer.Option(min=1, help="length of the check against the CNN")] = 128,
+    method: Annotated[
+        str | None,
+        typer.Option(help="a published system: ecc2022, ...; what is given below changes it", rich_help_panel=METHOD),
+    ] = None,
+    percentile: Annotated[
+        float | None,
+        typer.Option(help="of each layer's activations becomes firing rate 1 [99.9]", rich_help_panel=METHOD),
+    ] = None,
+    over: Annotated[
+        str | None, typer.Option(help="percentile of `all` activations, or the `nonzero`", rich_help_panel=METHOD)
+    ] = None,
+    per: Annotated[
+        str | None, typer.Option(help="one scale a `layer`, or one a `channel`", rich_help_panel=METHOD)
+    ] = None,
+    reset: Annotated[
+        str | None, typer.Option(help="`subtract` the threshold after a spike, or `zero`", rich_help_panel=METHOD)
+    ] = None,
+    v_init: Annotated[
+        float | None, typer.Option(help="membrane at the start, in thresholds [0.5]", rich_help_panel=METHOD)
+    ] = None,
+    max_spikes: Annotated[
+        int | None, typer.Option(help="of a neuron in one timestep [1]", rich_help_panel=METHOD)
+    ] = None,
+    correction: Annotated[
+        str | None, typer.Option(help="of mean rates: `none`, `bias`, `start`, `both`", rich_help_panel=METHOD)
+    ] = None,
+    encoding: Annotated[
+        str | None, typer.Option(help="of images: `constant` current or `poisson`", rich_help_panel=METHOD)
+    ] = None,
+    input_scale: Annotated[
+        float | None, typer.Option(help="spikes a timestep for an input of 1 [1]", rich_help_panel=METHOD)
+    ] = None,
+    readout: Annotated[
+        str | None,
+        typer.Option(help="`membrane` of the last layer, or `count` of its spikes", rich_help_panel=METHOD),
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            help="search the methods for the best within: 32 (timesteps), 20ms, 2M synops; what you set above is kept",
+            rich_help_panel=CHOICE,
+        ),
+    ] = None,
+    search_seconds: Annotated[
+        float, typer.Option(min=1, help="about how long the search may take", rich_help_panel=CHOICE)
+    ] = 300.0,
+    max_loss: Annotated[
+        float | None,
+        typer.Option(help="points of accuracy that may be lost; exit code 1 if more are", rich_help_panel=VERDICT),
+    ] = None,
+    timesteps: Annotated[
+        int | None, typer.Option(min=1, help="at which it is judged [128, or as chosen]", rich_help_panel=VERDICT)
+    ] = None,
+    samples: Annotated[
+        int | None, typer.Option(min=1, help="most inputs of the verdict, however long", rich_help_panel=VERDICT)
+    ] = None,
+    page: Annotated[
+        Path | None, typer.Option(help="the HTML page; without it, beside the network", rich_help_panel=VERDICT)
+    ] = None,
+    no_page: Annotated[bool, typer.Option("--no-page", help="write no page", rich_help_panel=VERDICT)] = False,
+    no_verdict: Annotated[
+        bool, typer.Option("--no-verdict", help="convert and check only", rich_help_panel=VERDICT)
+    ] = False,
     max_error: Annotated[
-        float, typer.Option(help="refuse if the output is further off the CNN (0.5: by half); 0: never refuse")
+        float,
+        typer.Option(help="refuse if outputs are further off the CNN than that; 0: never", rich_help_panel=VERDICT),
     ] = 0.5,
 ) -> None:
-    """Convert a trained CNN, check it against the CNN layer by layer, print what was lost, write the network."""
+    """Convert a trained CNN into a spiking network, and prove it: accuracy lost, layer by layer.
+
+    dvs convert runs/mnist.pt --out mnist.npz
+
+    dvs convert net.onnx --calibration data/train --budget 32 --max-loss 0.5
+
+    Exit code 0: done; 1: refused, or more was lost than --max-loss allows; 2: the command line is wrong.
+    """
     try:
-        from ...pipeline import convert as room
-        from ...pipeline.train.checkpoint import load_checkpoint
+        from .convert_run import Order, Settings, run
     except ImportError as error:
         raise DvsError(f"converting needs torch ({error}); install the extra: pip install 'dvs-run[train]'") from None
-    if readout not in ("membrane", "count"):
-        raise ConversionError(f"readout is {readout!r}, want 'membrane' or 'count'")
-    cnn, spec, extra = load_checkpoint(model)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DvsError(f"the folder of {out} cannot be made: {error.strerror or error}") from None
-    inputs = _calibration(calibration, extra, model)
-    conversion = room.convert(
-        cnn,
-        tuple(spec["input"]),
-        _labels(extra, model),
-        inputs,
-        percentile=percentile,
-        over=cast(Literal["all", "nonzero"], over),
-        per=cast(Literal["layer", "channel"], per),
-        thresholds=extra.get("thresholds"),
-        timestep_us=extra.get("timestep_us"),
-        state_window_us=extra.get("state_window_us"),
-        delays_us=tuple(extra.get("delays_us") or ()),
-        readout=Readout(cast(Literal["membrane", "count"], readout), readout_window_us),
-        reset=cast(Literal["subtract", "zero"], reset),
-        v_init=v_init,
-        input_scale=input_scale,
-        check_timesteps=timesteps,
-        max_error=max_error or None,
-        source=f"{model.name}, sha256 {hashlib.sha256(model.read_bytes()).hexdigest()}",
+    settings = Settings(
+        method,
+        {
+            "percentile": percentile,
+            "over": over,
+            "per": per,
+            "reset": reset,
+            "v_init": v_init,
+            "max_spikes": max_spikes,
+            "correction": correction,
+            "input": encoding,
+            "input_scale": input_scale,
+            "readout": readout,
+        },
+        readout_window_us,
     )
-    conversion.network.save(out)
-    _print(conversion.report, conversion.network, extra, out)
-
-
-def _labels(extra: dict[str, Any], model: Path) -> list[str]:
-    labels = extra.get("labels")
-    if not isinstance(labels, list) or not all(isinstance(name, str) for name in labels):
-        raise ConversionError(f"{model} does not say the names of its outputs; save it with extra={{'labels': [...]}}")
-    return labels
-
-
-def _calibration(path: Path | None, extra: dict[str, Any], model: Path) -> Any:
-    if path is None:
-        if extra.get("calibration") is None:
-            raise ConversionError(
-                f"{model} carries no calibration inputs; give some with --calibration (training inputs in the shape "
-                "and scale that the CNN was trained on)"
-            )
-        return extra["calibration"]
-    if not path.is_file():
-        raise ConversionError(f"there is no calibration file {path}")
-    with open(path, "rb") as file:
-        start = file.read(4)
-    try:
-        if start == b"\x93NUM":
-            return np.load(path, allow_pickle=False)
-        if start[:2] == b"PK":
-            with np.load(path, allow_pickle=False) as archive:
-                names = archive.files
-                if len(names) != 1:
-                    raise ConversionError(f"{path} holds the arrays {', '.join(names)}; want one, the inputs")
-                return archive[names[0]]
-    except ValueError as error:
-        raise ConversionError(f"{path} cannot be read as arrays of numbers: {error}") from error
-    from ...pipeline.idx import read_images
-
-    return read_images(path)
-
-
-def _print(report: "ConversionReport", network: Network, extra: dict[str, Any], out: Path) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("layer", "outputs", "MACs", "λ", "largest", "clipped", "dead", "rate", "corr.", "error"):
-        table.add_column(name, justify="left" if name == "layer" else "right", no_wrap=True)
-    for layer in report.layers:
-        table.add_row(
-            layer.name,
-            "x".join(map(str, layer.outputs)),
-            f"{layer.macs:,}",
-            _number(layer.scale, ".3g"),
-            _number(layer.maximum, ".3g"),
-            _number(layer.clipped, ".2%"),
-            _number(layer.dead, ".1%"),
-            _number(layer.rate, ".3f"),
-            _number(layer.correlation, ".4f"),
-            _number(layer.error, ".1%"),
-        )
-    console = Console()
-    console.print(table)
-    say = console.print
-    say(f"\nfolded layers against the CNN: within {report.folding_error:.1e} of the largest output", highlight=False)
-    say(
-        f"{report.synops:,.0f} SynOps per input in {report.timesteps} timesteps of constant current, "
-        f"{report.macs:,} MACs in the CNN",
-        highlight=False,
+    order = Order(
+        model=model,
+        out=out,
+        page=page,
+        write_page=not no_page,
+        architecture=architecture,
+        input_shape=input_shape,
+        output=output,
+        classes=classes,
+        calibration=calibration,
+        labels=labels,
+        validation=validation,
+        validation_labels=validation_labels,
+        scale=scale,
+        mean=mean,
+        std=std,
+        fit=fit,
+        limit=limit,
+        seed=seed,
+        timestep_us=timestep_us,
+        window_ms=window_ms,
+        settings=settings,
+        budget=budget,
+        search_seconds=search_seconds,
+        max_loss=max_loss,
+        timesteps=timesteps,
+        samples=samples,
+        verdict=not no_verdict,
+        max_error=max_error,
     )
-    say(f"weights in the engine are rounded by up to {_rounding(network)}", highlight=False)
-    for note in report.notes:
-        say(f"note: {note}", highlight=False, markup=False)
-    accuracy = extra.get("accuracy")
-    if isinstance(accuracy, dict) and "validation" in accuracy:
-        say(f"the CNN: {accuracy['validation']:.2%} of {accuracy.get('n', '?')} validation samples", highlight=False)
-    say(report.verdict, highlight=False, markup=False)
-    clock = f", slices of {network.timestep_us} µs" if network.timestep_us else ""
-    say(f"written to {out} ({out.stat().st_size / 1000:,.0f} kB{clock})", highlight=False, markup=False)
-
-
-def _number(value: float | None, form: str) -> str:
-    return "" if value is None else format(value, form)
-
-
-def _rounding(network: Network) -> str:
-    """Per number format the largest rounding error of a weight, relative to the largest of its layer, and where."""
-    from ...pipeline.engine.plan import make_plan
-    from ...pipeline.engine.units import FORMATS
-
-    found = []
-    for numbers in FORMATS:
-        rounding = make_plan(network, numbers).rounding
-        worst = max(rounding, key=rounding.__getitem__)
-        found.append(f"{rounding[worst]:.2g} of a layer's largest as {numbers} ({worst})")
-    return ", ".join(found)
+    if code := run(order):
+        raise typer.Exit(code)

@@ -9,6 +9,7 @@
 | threshold_scale | 1, 1 / max_spikes | with bursts: their most spikes stand for λ: finer, more operations |
 
 v_init 0 is tried without bursts only. That makes 48, simple ones first; a search of little time tries the first ones.
+To these come the presets (methods/presets.py) of the same input that read the membrane of the last layer.
 """
 
 from collections.abc import Collection
@@ -16,6 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..method import Method
+from ..methods.presets import PRESETS
 
 PERCENTILES = (99.9, 99.99, 99.0, 100.0)
 PER = ("layer", "channel")
@@ -37,6 +39,7 @@ def candidates(base: Method, fixed: Collection[str] = ()) -> list[Candidate]:
     if base.lambdas or base.normalization == "none":  # there is no percentile then
         kept |= {"percentile", "per"}
     found: dict[str, Candidate] = {}
+    same = {name: getattr(base, name) for name in {*fixed, "input", "input_scale"}}
     for spikes, scale, v_init in SPIKES:
         for per in PER:
             for percentile in PERCENTILES:
@@ -50,7 +53,11 @@ def candidates(base: Method, fixed: Collection[str] = ()) -> list[Candidate]:
                 method = replace(base, **_varied(tried, kept))
                 name = candidate_name(method)
                 found.setdefault(name, Candidate(name, method))
-    return list(found.values())
+    varied_away = bool(base.lambdas) or kept >= set(VARIED)
+    alike = [known for known in PRESETS if (known.method.input, known.method.readout) == (base.input, "membrane")]
+    presets = [Candidate(known.name, replace(known.method, **same)) for known in alike if not varied_away]
+    tried_already = [candidate.method for candidate in found.values()]
+    return [*found.values(), *(preset for preset in presets if preset.method not in tried_already)]
 
 
 def candidate_name(method: Method) -> str:
@@ -67,8 +74,6 @@ def candidate_name(method: Method) -> str:
         parts.append(f"{method.max_spikes} spike{'' if method.max_spikes == 1 else 's'}{of}")
     if method.v_init != 0.5:
         parts.append(f"v(0) = {method.v_init}" + ("" if isinstance(method.v_init, str) else " θ"))
-    if method.correction != "none":
-        parts.append(f"corrected at {method.correction_timesteps}")
     return ", ".join(parts)
 
 

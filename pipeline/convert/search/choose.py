@@ -24,7 +24,7 @@ from ..cnn import Cnn
 from ..graph import import_cnn
 from ..method import Method
 from .budget import Budget, parse_budget, said
-from .candidates import Candidate, candidate_name, candidates
+from .candidates import Candidate, candidates
 from .costs import make_costs
 from .rungs import Rung, order_of_samples, plan, survivors
 from .tradeoff import Point, Tradeoff, knee, pareto, points
@@ -102,17 +102,9 @@ def choose(
     values = calibration.frames() if isinstance(calibration, EventWindows) else calibration.values
     given = torch.from_numpy(values)
     thinned = given[:: max(1, len(given) // MOST_SCALES)]
-    setting = Setting(
-        cnn,
-        labels,
-        thinned,
-        readout or Readout("membrane"),
-        timestep_us,
-        state_window_us,
-        (base or Method()).input,
-        seed,
-    )
-    tried = candidates(base or Method(), fixed)
+    base = base or Method()
+    setting = Setting(cnn, labels, thinned, readout, timestep_us, state_window_us, base.input, seed)
+    tried = candidates(base, fixed)
     return _Search(setting, validation, budget, most_timesteps, allowed, seconds, numbers, progress).run(tried, fixed)
 
 
@@ -139,8 +131,7 @@ class _Search:
         progress: Progress,
     ) -> None:
         self.setting, self.data, self.budget, self.allowed = setting, validation, budget, allowed
-        self.most, self.numbers, self.progress = most, numbers, progress
-        self.until = None if seconds is None else time.monotonic() + seconds
+        self.most, self.numbers, self.progress, self.seconds = most, numbers, progress, seconds
         self.converter = Converter(setting)
         self.outputs = cnn_outputs(setting.cnn, validation)
         self.wanted = wanted_decisions(validation, self.outputs)
@@ -151,6 +142,7 @@ class _Search:
     def run(self, tried: list[Candidate], fixed: Collection[str]) -> Choice:
         pilot = self.converter.network(tried[0])
         self.costs = make_costs(self.budget, pilot, self.data, self.setting, self.most, self.numbers)
+        self.until = None if self.seconds is None else time.monotonic() + self.seconds  # compiling does not count
         self._pilot(tried[0], pilot)
         left, number = tried, 0
         while True:
@@ -235,7 +227,7 @@ class _Search:
                 continue
             steps = knee(inside, self._wanted_share(rung.samples)).timesteps
             method = replace(trial.candidate.method, correction="both", correction_timesteps=steps)
-            candidate = Candidate(candidate_name(method), method)
+            candidate = Candidate(f"{trial.candidate.name}, corrected at {steps}", method)
             self.progress(f"corrected: {candidate.name}", done, len(trials))
             found.append(self._try(candidate, self.converter.network(candidate), self.order[: rung.samples]))
             self._keep(found[-1], rung.samples)

@@ -59,26 +59,27 @@ class EngineCosts(Costs):
 def make_costs(budget: Budget, pilot: Network, data: Data, setting: Setting, most: int, numbers: str) -> Costs:
     """`most` is the largest number of timesteps where the budget does not say it."""
     notes: tuple[str, ...] = ()
-    if isinstance(data, EventWindows):
-        wanted, step_us = _of_windows(budget, data, most)
-        if wanted > data.slices:
+    if setting.timestep_us is not None:
+        wanted, step_us = _of_stream(budget, setting.timestep_us, most)
+        if isinstance(data, EventWindows) and wanted > data.slices:
             seen = data.slices * data.timestep_us / 1000
             notes = (f"windows are {seen:g} ms long, so that the network is not run for longer",)
-        return Costs(budget, max(1, min(wanted, data.slices)), step_us, notes)
+            wanted = data.slices
+        return Costs(budget, max(1, wanted), step_us, notes)
     if budget.unit == "us":
         return EngineCosts(budget, pilot, data, setting, most, numbers)
     return Costs(budget, int(budget.amount) if budget.unit == "timesteps" else most, None)
 
 
-def _of_windows(budget: Budget, data: EventWindows, most: int) -> tuple[int, float | None]:
+def _of_stream(budget: Budget, timestep_us: int, most: int) -> tuple[int, float | None]:
     """Timesteps, and µs of one where the budget is of time: sensor time."""
     if budget.unit == "timesteps":
         return int(budget.amount), None
     if budget.unit == "synops":
         return most, None
-    if budget.amount < data.timestep_us:
+    if budget.amount < timestep_us:
         raise ConversionError(
-            f"the budget of {budget} is shorter than one timestep of {data.timestep_us / 1000:g} ms; give more, or "
+            f"the budget of {budget} is shorter than one timestep of {timestep_us / 1000:g} ms; give more, or "
             "train the CNN on shorter slices"
         )
-    return int(budget.amount // data.timestep_us), float(data.timestep_us)
+    return int(budget.amount // timestep_us), float(timestep_us)

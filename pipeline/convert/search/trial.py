@@ -24,6 +24,7 @@ from .windows_shown import Windows
 Data = Inputs | EventWindows
 STATE_VALUES = 1 << 19  # of all neurons of the samples that are run at a time: what caches hold
 EVENT_VALUES = 1 << 26  # of the counts of the windows that are run at a time
+LONG = 256  # timesteps, until which the last neurons have started
 ENOUGH = 16  # inputs to convert with, where the scales are known
 
 
@@ -34,7 +35,7 @@ class Setting:
     cnn: Cnn
     labels: Sequence[str]
     calibration: Tensor  # float32 (n, channel, height, width), for the scales
-    readout: Readout
+    readout: Readout | None  # None: as the method says
     timestep_us: int | None
     state_window_us: int | None
     coding: str  # how images are shown: "constant" or "poisson"
@@ -65,7 +66,9 @@ class Converter:
         setting, method = self._setting, candidate.method
         if not method.lambdas and method.normalization == "percentile":
             method = replace(method, lambdas=self._measured(method))
-        known = bool(method.lambdas) and setting.readout.kind == "membrane" and method.correction == "none"
+        reads_membrane = (method.readout if setting.readout is None else setting.readout.kind) == "membrane"
+        known = bool(method.lambdas) and reads_membrane and method.correction == "none"
+        late = method.clamp_steps or method.readout_delay
         conversion = convert(
             setting.cnn,
             setting.cnn.input_shape,
@@ -75,7 +78,7 @@ class Converter:
             timestep_us=setting.timestep_us,
             state_window_us=setting.state_window_us,
             readout=setting.readout,
-            check_timesteps=1,
+            check_timesteps=LONG if late else 1,
             max_error=None,
         )
         return conversion.network
@@ -85,7 +88,8 @@ class Converter:
         if key not in self._scales:
             plain = replace(method, threshold_scale=1.0)
             scales, _ = measure_scales(self._setting.cnn, self._setting.calibration, plain)
-            self._scales[key] = {name: scale.values.tolist() for name, scale in scales.items()}
+            own = {node.name for node in self._setting.cnn.populations() if node.kind == "quantized"}
+            self._scales[key] = {n: scale.values.tolist() for n, scale in scales.items() if n not in own}
         return self._scales[key]
 
 

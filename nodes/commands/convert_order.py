@@ -1,0 +1,142 @@
+"""What the user asked `dvs convert` for, checked as far as the command line alone can tell."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from ...pipeline.convert import Method
+from ...pipeline.convert.calibration import Scaling, parse_number, parse_numbers
+from ...pipeline.convert.search import Budget, parse_budget
+from ...pipeline.errors import ConversionError
+from ...pipeline.network import Readout
+from .convert_data import Source
+
+if TYPE_CHECKING:
+    from ...pipeline.convert.load import LoadedModel
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Of the method: a preset, and what overrides it; None where nothing was said."""
+
+    preset: str | None
+    given: dict[str, Any]
+    readout_window_us: int | None
+
+    @property
+    def fixed(self) -> frozenset[str]:
+        """Settings that a search must not vary: those that were given, and all of a preset."""
+        from ...pipeline.convert.search.candidates import VARIED
+
+        named = {name for name, value in self.given.items() if value is not None}
+        return frozenset(named | set(VARIED) if self.preset is not None else named)
+
+    def method(self, loaded: "LoadedModel") -> Method:
+        """With the thresholds that the CNN was fine-tuned with, if it was."""
+        base = Method() if self.preset is None else Method.preset(self.preset)
+        thresholds = loaded.extra.get("thresholds")
+        named = {name: value for name, value in self.given.items() if value is not None}
+        return replace(base, **named, **({} if thresholds is None else {"lambdas": dict(thresholds)}))
+
+    def readout(self, method: Method) -> Readout | None:
+        """None: as the method says."""
+        if self.readout_window_us is None:
+            return None
+        return Readout(method.readout, self.readout_window_us, start_step=method.readout_delay)
+
+
+@dataclass(frozen=True)
+class Order:
+    """The options of the verb, by their names; see convert.py."""
+
+    model: Path
+    out: Path | None
+    page: Path | None
+    write_page: bool
+    architecture: str | None
+    input_shape: str | None
+    output: str | None
+    classes: str | None
+    calibration: Path | None
+    labels: Path | None
+    validation: Path | None
+    validation_labels: Path | None
+    scale: str | None
+    mean: str | None
+    std: str | None
+    fit: bool
+    limit: int | None
+    seed: int
+    timestep_us: int | None
+    window_ms: float | None
+    settings: Settings
+    budget: str | None
+    search_seconds: float
+    max_loss: float | None
+    timesteps: int | None
+    samples: int | None
+    verdict: bool
+    max_error: float
+
+    def check(self) -> None:
+        """Raises typer.BadParameter, which ends with exit code 2, for options that do not go together."""
+        if self.labels is not None and self.calibration is None:
+            raise typer.BadParameter("--labels are those of --calibration; give that, too")
+        if self.validation_labels is not None and self.validation is None:
+            raise typer.BadParameter("--validation-labels are those of --validation; give that, too")
+        if self.budget is not None and self.timesteps is not None:
+            raise typer.BadParameter("--budget chooses the number of timesteps; leave --timesteps out")
+        if self.max_loss is not None and not self.verdict:
+            raise typer.BadParameter("--max-loss is judged by the verdict; leave --no-verdict out")
+        if self.page is not None and not (self.verdict and self.write_page):
+            raise typer.BadParameter("--page wants the verdict's page; leave --no-page and --no-verdict out")
+        try:
+            self.wanted_budget()
+            self.shape()
+        except ConversionError as error:
+            raise typer.BadParameter(str(error)) from None
+
+    def wanted_budget(self) -> Budget | None:
+        return None if self.budget is None else parse_budget(self.budget)
+
+    def shape(self) -> tuple[int, int, int] | None:
+        if self.input_shape is None:
+            return None
+        sides = self.input_shape.replace("x", ",").split(",")
+        if len(sides) != 3 or not all(side.strip().isdigit() for side in sides):
+            raise ConversionError(f"--input-shape is {self.input_shape!r}, want CHANNEL,HEIGHT,WIDTH such as 3,32,32")
+        return (int(sides[0]), int(sides[1]), int(sides[2]))
+
+    def scaling(self) -> Scaling:
+        return Scaling(
+            None if self.scale is None else parse_number(self.scale),
+            () if self.mean is None else parse_numbers(self.mean),
+            () if self.std is None else parse_numbers(self.std),
+        )
+
+    def sources(self) -> tuple[Source, Source]:
+        """Of calibration and of validation data."""
+        shared = (self.scaling(), self.fit, self.limit, self.seed, self.window_ms)
+        return (
+            Source(self.calibration, self.labels, *shared),
+            Source(self.validation, self.validation_labels, *shared),
+        )
+
+    def targets(self) -> tuple[Path, Path | None]:
+        """Where network and page go. Raises ConversionError where they cannot."""
+        out = self.out or Path(f"{self.model.stem}-snn.npz")
+        if out.absolute() == self.model.absolute():
+            raise ConversionError(f"--out {out} is the model itself; give another name")
+        page = None
+        if self.verdict and self.write_page:
+            page = self.page or out.with_suffix(".html")
+        for path in (out, page):
+            if path is not None:
+                try:
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                except OSError as error:
+                    reason = error.strerror or error
+                    raise ConversionError(f"the folder of {path} cannot be made: {reason}") from None
+        return out, page
