@@ -83,6 +83,16 @@ SAMPLES = (
         "4501ef229eb5 8e7f13a5c461 04379e968d5f 70e5618909d2",
     ),
     Sample(
+        "dat/cd_v2_reencoded.dat", "dat", (320, 240), 111954, 55023,
+        (0, 589917), (0, 319), (0, 239),
+        "37fcafd6bcfa 8e7f13a5c461 04379e968d5f 70e5618909d2",
+    ),
+    Sample(
+        "dat/ncars_type0.dat", "dat", (304, 240), 2009, 1350,
+        (0, 99952), (0, 77), (0, 41),
+        "e9e618b87bd7 ecb2896c9516 cc3a2f3b608d bc21cc783fb7",
+    ),
+    Sample(
         "dvs128_people/standing_up.aedat", "aedat2", (128, 128), 209564, 114089,
         (314384738, 335182415), (0, 127), (0, 127),
         "f47ab73c7000 3b1386c943cc 6616a26e9e7d 33264aba410d",
@@ -91,6 +101,22 @@ SAMPLES = (
         "dvs128_people/walking.aedat", "aedat2", (128, 128), 125028, 55976,
         (262847757, 270891631), (0, 127), (0, 127),
         "f79c6b5003fc 2ec4c0ff940f 1595be50b25e 2cf3fa4b3da2",
+    ),
+    Sample(
+        "es/dvs_320x240.es", "es", (320, 240), 473225, 270001,
+        (0, 999000), (0, 319), (0, 239),
+        "a40868f58735 622118e8556d 1f43f71b424b 24c933e5d75f",
+    ),
+    Sample(
+        "evt2/gen3_640x480.raw", "evt2", (640, 480), 521252, 185861,
+        (913716224, 913812095), (0, 639), (0, 479),
+        "ecac3caf317a dde6627c570e 4af0861c7c00 04394c7572cc",
+    ),
+    Sample(
+        "evt3/gen3_640x480_triggers.raw", "evt3", (640, 480), 343474, 125183,
+        (7139845, 9218023), (0, 639), (0, 479),
+        "dac2ac92549d e88c6492bd68 d4dda6730e92 2416b1ba339a",
+        {"special_words": 1800, "trigger_words": 4157},
     ),
     Sample(
         "mnist_dvs_digit0/mnist_0_scale04_0001.aedat", "aedat2", (128, 128), 15744, 7870,
@@ -117,12 +143,7 @@ SAMPLES = (
 
 REFUSED = (  # (file, what the sentence says)
     ("aedat2/not_a_camera_cochlea.aedat", "cochlea"),
-    ("es/dvs_320x240.es", "Event Stream"),
-    ("es/generic_not_dvs.es", "Event Stream"),
-    ("evt2/gen3_640x480.raw", "Prophesee RAW"),
-    ("evt3/gen3_640x480_triggers.raw", "Prophesee RAW"),
-    ("dat/cd_v2_reencoded.dat", "DAT"),
-    ("dat/ncars_type0.dat", "DAT"),
+    ("es/generic_not_dvs.es", "Event Stream of generic events"),
     ("hdf5/raw_events.hdf5", "HDF5"),
     ("rosbag/event_camera_msgs_evt3_640x480.bag", "ROS 1 bag"),
     ("csv/xypt_640x480.csv", "text"),

@@ -16,8 +16,10 @@ KNOWN = (  # the cameras whose recordings lack a size; from small to large
 )
 
 
-def sensor_of(source: Source, path: Path, least: SensorSize = KNOWN[0]) -> SensorSize:
-    """Read `source` once, quickly and to its first fault, for the largest x and y. At least `least`."""
+def sensor_of(
+    source: Source, path: Path, least: SensorSize = KNOWN[0], known: tuple[SensorSize, ...] = KNOWN
+) -> SensorSize:
+    """Read `source` once, quickly and to its first fault, for the largest x and y. At least `least`; one of `known`."""
     width, height = least.width, least.height
     try:
         for batch in source.batches(Reading(path, ReadOptions(on_error="stop", packet_events=1 << 16))):
@@ -26,7 +28,7 @@ def sensor_of(source: Source, path: Path, least: SensorSize = KNOWN[0]) -> Senso
                 height = max(height, int(batch.events["y"].max()) + 1)
     except Stopped:
         pass
-    for sensor in KNOWN:
+    for sensor in known:
         if width <= sensor.width and height <= sensor.height:
             return sensor
     if max(width, height) > 8192:

@@ -31,6 +31,7 @@ DEFECTS = {  # every counter that a reading may fill: what it counts
     "invalid_events": "events that the file itself marks as invalid, left out",
     "unplaced_events": "events before the file first says when and where, left out",
     "special_words": "words that are no events: triggers, external inputs, overflow markers",
+    "trigger_words": "words of external triggers (EVT 2.0, 2.1, 3.0)",
     "unknown_words": "words of types that the format does not have, left out",
     "frame_words": "words that are samples of frames or of the motion sensor",
     "other_packets": "packets of other streams: frames, motion sensor, triggers",

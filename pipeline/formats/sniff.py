@@ -6,13 +6,13 @@ import numpy as np
 
 from ..errors import RecordingError
 from ..files import open_regular
+from . import prophesee
 
 START = 4096  # so many first bytes are looked at
 _FEWEST = 10  # records below which chance makes any file plausible
 
 _OTHERS = (  # (at, mark, what it is)
-    (0, b"% ", "a Prophesee RAW (EVT2, EVT3) or DAT recording, not supported yet"),
-    (0, b"Event Stream", "an Event Stream (.es) recording, not supported yet"),
+    (0, b"% ", "a Prophesee recording of a format that is not supported"),
     (0, b"#ROSBAG V", "a ROS 1 bag, not supported yet"),
     (0, b"\x89MCAP", "a ROS 2 bag (MCAP), not supported yet"),
     (0, b"SQLite format 3", "an SQLite file (ROS 2 bags are), not supported"),
@@ -88,6 +88,33 @@ def is_npy(path: Path, start: bytes) -> bool:
 
 def is_npz(path: Path, start: bytes) -> bool:
     return start.startswith((b"PK\x03\x04", b"PK\x05\x06"))
+
+
+def is_dat(path: Path, start: bytes) -> bool:
+    return start.startswith(b"%") and prophesee.format_of(path) == "dat"
+
+
+def is_evt2(path: Path, start: bytes) -> bool:
+    return _is_raw(path, start, "evt2")
+
+
+def is_evt21(path: Path, start: bytes) -> bool:
+    return _is_raw(path, start, "evt21")
+
+
+def is_evt3(path: Path, start: bytes) -> bool:
+    return _is_raw(path, start, "evt3")
+
+
+def _is_raw(path: Path, start: bytes, name: str) -> bool:
+    """As its header says, else as its words look: some programs keep only these."""
+    if start.startswith(b"%"):
+        return prophesee.format_of(path) == name
+    return not _is_other(start) and prophesee.look(start) == name
+
+
+def is_es(path: Path, start: bytes) -> bool:
+    return start.startswith(b"Event Stream")
 
 
 def is_nmnist(path: Path, start: bytes) -> bool:

@@ -21,8 +21,20 @@ WRITTEN = (  # (container, compression) of every writer
     ("nmnist", "none"),
     ("npz", "none"),
     ("npz", "deflate"),
+    ("dat", "none"),
+    ("evt2", "none"),
+    ("evt21", "none"),
+    ("evt3", "none"),
+    ("es", "none"),
 )
 READ = (*WRITTEN, ("aedat1", "none"), ("npy", "none"))
+WORDS = {  # (twin that gives the events of each word, bytes of a word)
+    "dat": (lambda data, height: naive.decode_dat(data), 8),
+    "evt2": (lambda data, height: naive.decode_evt2(data), 4),
+    "evt21": (lambda data, height: naive.decode_evt21(data), 8),
+    "evt3": (lambda data, height: naive.decode_evt3(data), 2),
+    "es": (naive.decode_es, 5),
+}
 
 
 class Made(NamedTuple):
@@ -55,6 +67,13 @@ def make(path, container, compression, events, sensor=SMALL, pieces=4) -> Made:
     if container in ("aedat2", "nmnist"):
         size, start = {"aedat2": 8, "nmnist": 5}[container], marks[0][0]
         marks = [(start + size * n, n) for n in range(len(events) + 1)]
+    if container in WORDS:
+        decode, size = WORDS[container]
+        start, count = marks[0]
+        for given in decode(data[start:], sensor.height):
+            start += size if container != "es" or given else 1  # a byte of overflow
+            count += len(given)
+            marks.append((start, count))
     if container == "npz":
         marks = [(len(data), len(events))]
     return Made(data, events, marks)

@@ -12,9 +12,9 @@ from dvs_run.pipeline.errors import RecordingError
 from dvs_run.pipeline.events import EVENT_DTYPE
 from dvs_run.pipeline.formats import open_recording
 
-from .files import READ, SMALL, events_for_all, make, npz_bytes, read_all, zip_of
+from .files import READ, SMALL, WORDS, events_for_all, make, npz_bytes, read_all, zip_of
 
-UNMARKED = {"aedat2", "aedat1", "nmnist"}  # cut between two events they cannot be told from whole files
+UNMARKED = {"aedat2", "aedat1", "nmnist", *WORDS}  # cut between two events they cannot be told from whole files
 MUTATIONS = int(os.environ.get("DVS_TEST_MUTATIONS", "500"))  # of each container, compression and on_error
 
 

@@ -8,6 +8,7 @@ from .depth_first import DepthFirst
 from .float_network import fire_float, linear_float, run_float, values_float
 from .formats import Clock, decode_aedat2, decode_aedat31, decode_nmnist, random_recorded_events
 from .layers import Gates, along, constant_part, convolve, hand_on, routes_to, spread, sum_pool, weigh
+from .prophesee import decode_dat, decode_es, decode_evt2, decode_evt3, decode_evt21
 from .rows import fire_cell, sum_rows
 from .simulation import Pixel, draw_capsule, draw_capsules, film, log_intensity, slide, undo_png_filters
 from .slicing import bin_events, slice_by_time
@@ -25,6 +26,11 @@ __all__ = [
     "convolve",
     "decode_aedat2",
     "decode_aedat31",
+    "decode_dat",
+    "decode_es",
+    "decode_evt2",
+    "decode_evt21",
+    "decode_evt3",
     "decode_nmnist",
     "draw_capsule",
     "draw_capsules",

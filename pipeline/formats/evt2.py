@@ -1,0 +1,114 @@
+"""Prophesee RAW, EVT 2.0: words of 32 bits that name their type in their upper four bits.
+
+A word of time gives the upper 28 of 34 bits, each event the lower 6. Triggers and other words that are no events are
+counted. Times overflow after 4.77 hours and are unwrapped where the words of time step back by half of that or more.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..kernel_cache import kernel
+from .prophesee import BasedWriter, Header, RawSource
+from .recording import ReadOptions, Source
+from .words import SPECIAL, TRIGGERS, UNKNOWN, UNKNOWN_TYPES, UNPLACED, WRAPS
+
+PERIOD_US = 1 << 34
+ON, TIME_HIGH, TRIGGER, OTHERS = 0x1, 0x8, 0xA, 0xE  # 0x0: an event of less light; 0xF: OTHERS goes on
+NO_TIME = -1  # in a state: no word of time yet
+
+
+class Evt2(RawSource):
+    """One EVT 2.0 file."""
+
+    container = "evt2"
+    word = np.dtype("<u4")
+
+    def prepare(self, header: Header) -> None:
+        self.first_state = (NO_TIME, header.base_us)
+
+    @property
+    def decode(self) -> Callable[..., Any]:
+        return decode
+
+
+@kernel
+def decode(words, state, events, counts):
+    """Type bits 28-31. Events: t = high << 6 | bits 22-27, x bits 11-21, y bits 0-10, p the type.
+
+    `state`: the time of the last TIME_HIGH in µs, with overflows (-1: none yet), and what is added at each overflow.
+    """
+    room = events.shape[0]
+    high, base = state[0], state[1]
+    kept = used = 0
+    for i in range(words.shape[0]):
+        if kept == room:
+            break
+        used += 1
+        word = words[i]
+        kind = word >> np.uint32(28)
+        if kind <= ON:
+            events[kept]["t"] = high + np.int64(word >> np.uint32(22) & np.uint32(0x3F))
+            events[kept]["x"] = word >> np.uint32(11) & np.uint32(0x7FF)
+            events[kept]["y"] = word & np.uint32(0x7FF)
+            events[kept]["p"] = kind == ON
+            if high >= 0:
+                kept += 1
+            else:
+                counts[UNPLACED] += 1
+        elif kind == TIME_HIGH:
+            high, base = advance(high, base, np.int64(word & np.uint32(0x0FFF_FFFF)) << 6, counts)
+        else:
+            count_other(kind, counts)
+    state[0], state[1] = high, base
+    return used, kept
+
+
+@kernel(inline="always")
+def advance(high, base, raw, counts):
+    """The time of a word of time with overflows, and what they add up to."""
+    now = base + raw
+    if high >= 0 and now <= high - PERIOD_US // 2:
+        counts[WRAPS] += 1
+        base += PERIOD_US
+        now += PERIOD_US
+    return now, base
+
+
+@kernel(inline="always")
+def count_other(kind, counts):
+    """A word that is no event and no time."""
+    if kind == TRIGGER:
+        counts[TRIGGERS] += 1
+    elif kind >= OTHERS:
+        counts[SPECIAL] += 1
+    else:
+        counts[UNKNOWN] += 1
+        counts[UNKNOWN_TYPES] |= np.int64(1) << np.int64(kind)
+
+
+class Evt2Writer(BasedWriter):
+    """EVT 2.0. Each call of `write` begins with a word of time, so that a reader can begin there."""
+
+    largest_side = 2048
+    period_us = PERIOD_US
+
+    def head_lines(self) -> tuple[str, ...]:
+        width, height = self.sensor.width, self.sensor.height
+        return ("evt 2.0", f"format EVT2;height={height};width={width}", f"geometry {width}x{height}")
+
+    def _words(self, events: np.ndarray) -> np.ndarray:
+        high = events["t"] >> 6
+        new = np.diff(high, prepend=high[0] - 1) != 0  # before which events a word of time stands
+        at = np.arange(len(events)) + np.cumsum(new)
+        words = np.empty(len(events) + np.count_nonzero(new), "<u4")
+        low, x, y = (events["t"] & 63).astype(np.uint32), events["x"].astype(np.uint32), events["y"].astype(np.uint32)
+        words[at] = events["p"].astype(np.uint32) << 28 | low << 22 | x << 11 | y
+        words[at[new] - 1] = TIME_HIGH << 28 | (high[new] & 0x0FFF_FFFF).astype(np.uint32)
+        return words
+
+
+def open_evt2(path: Path, options: ReadOptions) -> Source:
+    return Evt2(path, options)

@@ -1,0 +1,101 @@
+"""Files that are a header and then words, read block by block: the part that DAT, EVT2, EVT2.1, EVT3 and .es share.
+
+What the words mean is each container's own file: a kernel that carries a few integers from block to block. With these
+integers, its `state`, reading can begin at any place where it has been (Place), which is what an index of a file holds.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..events import EVENT_DTYPE
+from .recording import Batch, Reading, Source
+
+BLOCK = 1 << 17  # bytes read at once; with its events, it stays within a core's own cache
+ROOM = 1 << 15  # events that a kernel may fill at a call
+SPECIAL, TRIGGERS, UNPLACED, WRAPS, UNKNOWN, UNKNOWN_TYPES = range(6)  # places in the counts that a kernel fills
+_COUNTERS = ("special_words", "trigger_words", "unplaced_events", "clock_wraps", "unknown_words")
+_FEW = 100  # words of unknown types that a file may hold, whatever its length
+
+
+class Place(NamedTuple):
+    """Where in a file a reading can begin, and what its kernel knows there."""
+
+    byte_offset: int
+    state: tuple[int, ...]
+
+
+class WordSource(Source):
+    """A file of words. Containers say where the words begin, how they decode, and with which state."""
+
+    word: np.dtype  # of the array that `decode` is given; np.uint8 where words have no common size
+    start: int  # first byte after the header
+    first_state: tuple[int, ...] = (0,)  # what the kernel knows at `start`
+    needs_events = True  # whether a file without any is a fault
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @property
+    @abstractmethod
+    def decode(self) -> Callable[..., Any]:
+        """A kernel (words, state int64, events EVENT_DTYPE, counts int64) -> (words used, events filled)."""
+
+    def batches(self, reading: Reading) -> Iterator[Batch]:
+        for batch, _ in self.decoded(reading):
+            if len(batch.events):
+                yield batch
+
+    def decoded(self, reading: Reading, place: Place | None = None) -> Iterator[tuple[Batch, Place]]:
+        """Batches from `place` on (the beginning), each with the place that follows it. Batches may be empty."""
+        position, first_state = place or Place(self.start, self.first_state)
+        state, counts = np.array(first_state, np.int64), np.zeros(6, np.int64)
+        rest, size, seen = b"", self.word.itemsize, 0
+        with open(self._path, "rb", buffering=0) as file:
+            file.seek(position)
+            while data := file.read(BLOCK):
+                data = rest + data if rest else data
+                words = np.frombuffer(data[: len(data) // size * size] if len(data) % size else data, self.word)
+                used = 0
+                while True:
+                    events = np.empty(min(ROOM, len(words) - used + 64), EVENT_DTYPE)
+                    took, kept = self.decode(words[used:], state, events, counts)
+                    used += took
+                    if kept:
+                        yield Batch(events[:kept], position), Place(position + used * size, tuple(state.tolist()))
+                    if not took or used == len(words):
+                        break
+                seen += used
+                self._count(counts, seen, position, reading)
+                position += used * size
+                rest = data[used * size :]
+        if rest:
+            reading.report(f"the file ends within {self._of(len(rest))}", position)
+        if position == self.start and self.needs_events:
+            reading.report("the file ends after its header, without events", position)
+
+    def _of(self, length: int) -> str:
+        return f"an event ({length} of {self.word.itemsize} bytes)"
+
+    def _count(self, counts: np.ndarray, seen: int, position: int, reading: Reading) -> None:
+        """Move a kernel's counts to the reading. So many words of unknown types that these are none: a fault."""
+        for name, at in zip(_COUNTERS, range(UNKNOWN_TYPES), strict=True):
+            if counts[at]:
+                reading.defects[name] += int(counts[at])
+        counts[:UNKNOWN_TYPES] = 0
+        unknown = reading.defects["unknown_words"]
+        if unknown > _FEW and unknown > seen // 8:
+            types = ", ".join(f"{kind:#x}" for kind in range(16) if int(counts[UNKNOWN_TYPES]) >> kind & 1)
+            what = f"{unknown} of {seen} words are of types that {self.container.upper()} does not have ({types})"
+            reading.report(f"{what}: damage, or another format (say which with `container`)", position)
+
+
+def whole_words(path: Path, start: int, size: int, most: int) -> bytes:
+    """The first words of a file after its header: at most `most` bytes, a multiple of `size`."""
+    with open(path, "rb") as file:
+        file.seek(start)
+        data = file.read(most)
+    return data[: len(data) // size * size]
