@@ -53,7 +53,8 @@ def weight_scales(cnn: Cnn, scales: Mapping[str, Scale], calibration: Tensor, me
         before = [ranges[name] for name in node.inputs]
         if isinstance(node, Activation):
             if _free(node, method):
-                found[node.name] = _rescaled(scales[node.name], torch.maximum(-before[0][0], before[0][1]), method)
+                most = torch.maximum(-before[0][0], before[0][1]) if node.signed else before[0][1]
+                found[node.name] = _rescaled(scales[node.name], most, method)
             own = torch.from_numpy(found[node.name].values)
             ranges[node.name] = (-own if node.signed else torch.zeros_like(own), own)
         elif isinstance(node, Weighted):

@@ -52,7 +52,7 @@ class Trains:
                 yield part, step, value
 
     def mean(self, name: str, begin: int = 0) -> Tensor:
-        """Mean of what a layer without neurons gives, over inputs, places and the timesteps from `begin`, per channel."""
+        """Mean of what a layer without neurons gives: over inputs, places, timesteps from `begin`; per channel."""
         total = torch.zeros(self.shapes[name][0], dtype=torch.float64)
         for _, step, value in self.currents(name):
             if step >= begin:
