@@ -49,11 +49,6 @@ class Activation(Node):
     relay: bool = False  # hands spikes on unchanged (behind Weighted.copies): it keeps the scale of its source
 
     @property
-    def keeps_zero(self) -> bool:
-        """Whether it makes 0 of 0, so that a border of zeros may be put behind it."""
-        return float(self(torch.zeros(1))) == 0.0
-
-    @property
     def signed(self) -> bool:
         """Whether its value may be negative."""
         return KINDS[self.kind][1]

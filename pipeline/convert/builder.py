@@ -65,6 +65,8 @@ class CnnBuilder:
             if not torch.isfinite(vector).all():
                 raise ConversionError(f"layer {name!r} scales or shifts by infinite or undefined numbers")
             values.append(vector.expand(channels).clone())
+        if bool((values[0] == 1).all()) and not bool(values[1].any()):
+            return x
         return self._append(Affine(name, (x,), values[0], values[1]))
 
     def avg_pool(
@@ -72,7 +74,7 @@ class CnnBuilder:
     ) -> str:
         """Average over windows, padding counted; `divisor` instead of the size of a window."""
         pooled = x if kernel == stride == (1, 1) else self._append(SumPool(name, (x,), kernel, stride, padding))
-        return self.affine(name, pooled, 1.0 / (divisor or math.prod(kernel)))
+        return self.affine(f"{name}_mean", pooled, 1.0 / (divisor or math.prod(kernel)))
 
     def max_pool(self, name: str, x: str, kernel: Pair, stride: Pair, padding: Pair = (0, 0)) -> str:
         return x if kernel == stride == (1, 1) else self._append(MaxPool(name, (x,), kernel, stride, padding))
@@ -139,9 +141,9 @@ class CnnBuilder:
     def leaky(self, name: str, x: str, slope: Tensor | float) -> str:
         """x where x > 0, else slope * x (one slope, or one a channel): two populations, which the next weights join."""
         positive = self.activation(name, x)
-        negative = self.activation(f"{name}_negative", self.affine(name, x, -1.0))
+        negative = self.activation(f"{name}_negative", self.affine(f"{name}_negated", x, -1.0))
         slopes = torch.as_tensor(slope, dtype=torch.float64)
-        return self.add(name, (positive, self.affine(name, negative, -slopes)))
+        return self.add(f"{name}_sum", (positive, self.affine(f"{name}_slope", negative, -slopes)))
 
     def finish(self, output: str, softmax: str | None = None) -> Cnn:
         """The folded CNN. Raises ConversionError where it has no equivalent of neurons."""

@@ -47,14 +47,16 @@ def _clamped(step: Step, x: str, low: float | None, high: float | None) -> str:
     if low is None and high is None:
         return x
     if low is None and high is not None:  # min(x, c) = c - relu(c - x)
-        return build.affine(name, build.activation(name, build.affine(name, x, -1.0, high)), -1.0, high)
+        room = build.affine(f"{name}_room", x, -1.0, high)
+        return build.affine(f"{name}_taken", build.activation(name, room), -1.0, high)
     assert low is not None
     if high is None:
-        return build.affine(name, build.activation(name, build.affine(name, x, 1.0, -low)), 1.0, low)
+        shifted = build.activation(name, build.affine(f"{name}_down", x, 1.0, -low))
+        return build.affine(f"{name}_up", shifted, 1.0, low)
     if low == -high:
         return build.activation(name, x, "clip_signed", ceiling=high)
-    clipped = build.activation(name, build.affine(name, x, 1.0, -low), "clip", ceiling=high - low)
-    return build.affine(name, clipped, 1.0, low)
+    clipped = build.activation(name, build.affine(f"{name}_down", x, 1.0, -low), "clip", ceiling=high - low)
+    return build.affine(f"{name}_up", clipped, 1.0, low)
 
 
 def threshold(step: Step, x: Any, threshold: float, value: float, inplace: bool = False) -> Data:
@@ -68,9 +70,9 @@ def threshold(step: Step, x: Any, threshold: float, value: float, inplace: bool 
 
 def hardsigmoid(step: Step, x: Any, inplace: bool = False) -> Data:
     def curve(y: str) -> str:
-        shifted = step.builder.affine(step.name, y, 1.0, 3.0)
+        shifted = step.builder.affine(f"{step.name}_up", y, 1.0, 3.0)
         clipped = step.builder.activation(step.name, shifted, "clip", ceiling=6.0)
-        return step.builder.affine(step.name, clipped, 1.0 / 6.0)
+        return step.builder.affine(f"{step.name}_sixth", clipped, 1.0 / 6.0)
 
     return step.elementwise(x, curve)
 

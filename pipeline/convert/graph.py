@@ -210,6 +210,7 @@ class _Walk:
             made = node.target(*args, **kwargs)
 
         def data(index: Tensor) -> Data:
+            index = index.contiguous()  # as a model that calls contiguous() before view() has it
             same = source.index is None and tuple(index.shape) == source.shape and torch.equal(index, source.places())
             return Data(source.name, tuple(index.shape), None if same else index, source.softmax, source.softmax_layer)
 

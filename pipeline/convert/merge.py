@@ -33,13 +33,22 @@ def identity(name: str, channels: int) -> Weighted:
     return Weighted(name, (), ones, torch.zeros(channels, dtype=torch.float64), groups=channels, copies=True)
 
 
+def is_choice(layer: Weighted) -> bool:
+    """Whether a convolution only picks channels, perhaps scaled and shifted, everywhere alike."""
+    if layer.weight.ndim == 2 or layer.groups > 1:
+        return False
+    plain = layer.weight.shape[2:] == (1, 1) and layer.padding == (0, 0) and layer.stride == (1, 1)
+    return plain and bool(((layer.weight != 0).sum(1) <= 1).all())
+
+
 def takes_choice(layer: Weighted, choice: Weighted) -> bool:
-    """Whether the weights can pick for themselves what `choice` picks: whole channels, or values of a vector."""
-    if not choice.copies or layer.groups > 1:
+    """Whether the weights can do what `choice` does: pick whole channels, perhaps scaled, or values of a vector."""
+    if layer.groups > 1 or choice.groups > 1:
         return False
     if choice.weight.ndim == 2:
-        return layer.weight.ndim == 2
-    return choice.groups == 1 and choice.weight.shape[2:] == (1, 1) and choice.padding == (0, 0)
+        return choice.copies and layer.weight.ndim == 2
+    pads = layer.weight.ndim == 4 and any(layer.padding)
+    return is_choice(choice) and not (pads and bool((choice.bias != 0).any()))
 
 
 def behind_choice(layer: Weighted, choice: Weighted, chosen: Shape) -> Weighted:
@@ -48,9 +57,23 @@ def behind_choice(layer: Weighted, choice: Weighted, chosen: Shape) -> Weighted:
         return replace(layer, weight=layer.weight @ choice.weight, copies=False)
     rows = choice.weight[:, :, 0, 0]  # (chosen, of)
     if layer.weight.ndim == 4:
-        return replace(layer, weight=torch.einsum("ocyx,ci->oiyx", layer.weight, rows), copies=False)
+        weight = torch.einsum("ocyx,ci->oiyx", layer.weight, rows)
+        bias = layer.bias + torch.einsum("ocyx,c->o", layer.weight, choice.bias)
+        return replace(layer, weight=weight, bias=bias, copies=layer.copies and choice.copies)
     weight = layer.weight.view(len(layer.weight), chosen[0], -1)
-    return replace(layer, weight=torch.einsum("ocp,ci->oip", weight, rows).flatten(1))
+    bias = layer.bias + torch.einsum("ocp,c->o", weight, choice.bias)
+    return replace(layer, weight=torch.einsum("ocp,ci->oip", weight, rows).flatten(1), bias=bias, copies=False)
+
+
+def side_by_side(layers: list[Weighted]) -> Weighted | None:
+    """1x1 convolutions of one input, one behind the other along the channels, as one; None where they are others."""
+    first = layers[0]
+    for layer in layers:
+        plain = layer.weight.ndim == 4 and layer.weight.shape[2:] == (1, 1) and layer.groups == 1
+        if not plain or layer.inputs != first.inputs or (layer.stride, layer.padding) != (first.stride, first.padding):
+            return None
+    weight, bias = torch.cat([layer.weight for layer in layers]), torch.cat([layer.bias for layer in layers])
+    return replace(first, weight=weight, bias=bias, copies=all(layer.copies for layer in layers))
 
 
 def padded(layer: Weighted, pad: Pad) -> Weighted:

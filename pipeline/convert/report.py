@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..network import Network
+from ..network import Network, Neurons
 from .build import Built
 from .cnn import Activation, Cnn
 from .method import Method
@@ -162,10 +162,11 @@ def _population(
     work: tuple[tuple[str, ...], int, float],
 ) -> LayerReport:
     layer = next(layer for layer in state.network.layers if layer.name == node.name)
+    assert isinstance(layer, Neurons)
     timesteps -= layer.start_step
     rates = state.spikes[node.name].reshape(value.shape) / timesteps
     activation = value / factors[:, None, None]
-    start, threshold = (torch.from_numpy(np.array(getattr(layer, name))) for name in ("v_init", "threshold"))
+    start, threshold = (torch.from_numpy(np.array(values)) for values in (layer.v_init, layer.threshold))
     left = (state.v[node.name] - start.view(1, -1, 1, 1)).abs() / threshold.view(1, -1, 1, 1)
     return LayerReport(
         node.name,
