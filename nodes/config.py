@@ -242,7 +242,7 @@ def _place(where: str, lines: dict[str, int]) -> str:
         return ""
     parent = where
     while parent and parent not in lines:
-        parent = re.sub(r"(^|\.)[^.\[\]]*$|\[\d+\]$", "", parent)
+        parent = parent[: max(parent.rfind("."), parent.rfind("["), 0)]
     if not parent:
         return f"{where}: "
     line = lines[parent]
