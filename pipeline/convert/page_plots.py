@@ -87,7 +87,7 @@ def error_plot(curve: Curve, cnn_error: float, cnn_operations: tuple[float, floa
 
     `cnn_operations` (with a MAC as two operations, as one) makes it the latter; the CNN is then a point, else a line.
     """
-    steps = _thinned(len(curve.error))
+    steps = thinned(len(curve.error))
     across = [curve.operations[s - 1] if cnn_operations else float(s) for s in steps]
     errors = [curve.error[s - 1] for s in steps]
     bands = [wilson(round(error * curve.n), curve.n) for error in errors]
@@ -98,13 +98,13 @@ def error_plot(curve: Curve, cnn_error: float, cnn_operations: tuple[float, floa
     x = Axis(
         low / 1.15 if cnn_operations else low, high * 1.15 if cnn_operations else max(high, low + 1), 56, 508, True
     )
-    body = [_frame(x, y, "operations per sample" if cnn_operations else "timesteps", "wrong decisions", short)]
+    body = [frame(x, y, "operations per sample" if cnn_operations else "timesteps", "wrong decisions", short)]
     if cnn_operations is None:
         top, bottom = y(cnn_band[1]), y(cnn_band[0])
         body.append(f'<rect class="cnn band" x="56" y="{top:.1f}" width="452" height="{bottom - top:.1f}"/>')
         body.append(f'<path class="cnn dash" d="M56 {y(cnn_error):.1f}H508"/>')
     body.append(_band(x, y, across, bands))
-    body.append(f'<path class="snn line" d="{_path(x, y, across, errors)}"/>')
+    body.append(f'<path class="snn line" d="{line(x, y, across, errors)}"/>')
     if settled is not None:
         at = curve.operations[settled - 1] if cnn_operations else float(settled)
         body.append(
@@ -120,7 +120,7 @@ def error_plot(curve: Curve, cnn_error: float, cnn_operations: tuple[float, floa
             f'<circle class="cnn dot" cx="{x(two):.1f}" cy="{y(cnn_error):.1f}" r="5.5"><title>the CNN: {short(two)} '
             f"operations, {percent(cnn_error)} wrong</title></circle>"
         )
-    return _svg(520, 308, body, "error against " + ("operations" if cnn_operations else "timesteps"))
+    return svg(520, 308, body, "error against " + ("operations" if cnn_operations else "timesteps"))
 
 
 def interval_bar(value: float, interval: tuple[float, float], low: float, high: float, kind: str) -> str:
@@ -132,7 +132,7 @@ def interval_bar(value: float, interval: tuple[float, float], low: float, high: 
         f'<rect class="{kind} fill" x="4" y="6" width="{at - 4:.1f}" height="8"/>',
         f'<path class="{kind} whisker" d="M{left:.1f} 10H{right:.1f}M{left:.1f} 5V15M{right:.1f} 5V15"/>',
     ]
-    return _svg(220, 20, body, f"{percent(value)}, 95 % interval {percent(interval[0])} to {percent(interval[1])}")
+    return svg(220, 20, body, f"{percent(value)}, 95 % interval {percent(interval[0])} to {percent(interval[1])}")
 
 
 def added_bar(layer: LayerFidelity, largest: float) -> str:
@@ -148,7 +148,7 @@ def added_bar(layer: LayerFidelity, largest: float) -> str:
             body.append(f'<rect class="{name}" x="{at:.1f}" y="10" width="{width:.1f}" height="7"/>')
         at += width
     spoken = ", ".join(f"{name} {percent(part)}" for name, part in zip(PARTS, parts, strict=True))
-    return _svg(150, 20, body, f"arrived wrong {percent(layer.arrived or 0.0)}; added: {spoken}")
+    return svg(150, 20, body, f"arrived wrong {percent(layer.arrived or 0.0)}; added: {spoken}")
 
 
 def density_plot(layer: LayerFidelity, timesteps: int, coarse: bool = False) -> str:
@@ -163,7 +163,7 @@ def density_plot(layer: LayerFidelity, timesteps: int, coarse: bool = False) -> 
     body += _cells(counts, x(EXTENT) - x(0), y(0) - y(top), x(0), y(0))
     body.append(f'<path class="ideal" d="M{x(0):.1f} {y(0):.1f}L{x(1):.1f} {y(1):.1f}"/>')
     body.append(f'<path class="limit" d="M{x(1):.1f} {y(0):.1f}V{y(top):.1f}"/>')
-    return _svg(230, 204, body, f"{layer.name}: activation against firing rate")
+    return svg(230, 204, body, f"{layer.name}: activation against firing rate")
 
 
 def rate_plot(layer: LayerFidelity, timesteps: int) -> str:
@@ -180,7 +180,7 @@ def rate_plot(layer: LayerFidelity, timesteps: int) -> str:
             left, right = x(index * group / timesteps), x((index + 1) * group / timesteps)
             path.append(f"M{left:.1f} 62V{62 - height:.1f}H{max(right - 0.6, left + 0.4):.1f}V62z")
     body.append(f'<path class="bars" d="{"".join(path)}"/>')
-    return _svg(230, 96, body, f"{layer.name}: histogram of firing rates")
+    return svg(230, 96, body, f"{layer.name}: histogram of firing rates")
 
 
 def _cells(counts: np.ndarray, width: float, height: float, left: float, bottom: float) -> list[str]:
@@ -208,7 +208,7 @@ def _halved(counts: np.ndarray) -> np.ndarray:
     return even.reshape(even.shape[0] // 2, 2, even.shape[1] // 2, 2).sum((1, 3))
 
 
-def _frame(x: Axis, y: Axis, across: str, up: str, form) -> str:  # type: ignore[no-untyped-def]
+def frame(x: Axis, y: Axis, across: str, up: str, form) -> str:  # type: ignore[no-untyped-def]
     """Grid, ticks and titles of a large plot."""
     parts = []
     for value in x.ticks(5):
@@ -239,17 +239,17 @@ def _small_frame(x: Axis, y: Axis, across: str, up: str, levels: Sequence[float]
     return "".join(parts)
 
 
-def _path(x: Axis, y: Axis, across: Sequence[float], up: Sequence[float]) -> str:
+def line(x: Axis, y: Axis, across: Sequence[float], up: Sequence[float]) -> str:
     return "M" + "L".join(f"{x(a):.1f} {y(b):.1f}" for a, b in zip(across, up, strict=True))
 
 
 def _band(x: Axis, y: Axis, across: Sequence[float], bands: Sequence[tuple[float, float]]) -> str:
-    upper = _path(x, y, across, [band[1] for band in bands])
-    lower = _path(x, y, list(reversed(across)), [band[0] for band in reversed(bands)])
+    upper = line(x, y, across, [band[1] for band in bands])
+    lower = line(x, y, list(reversed(across)), [band[0] for band in reversed(bands)])
     return f'<path class="snn band" d="{upper}L{lower[1:]}z"/>'
 
 
-def _thinned(timesteps: int) -> list[int]:
+def thinned(timesteps: int) -> list[int]:
     """Timesteps 1 .. T, all or evenly spaced on a logarithmic axis."""
     if timesteps <= POINTS:
         return list(range(1, timesteps + 1))
@@ -262,7 +262,7 @@ def _nice(step: float) -> float:
     return next(f * power for f in (1, 2, 2.5, 5, 10) if f * power >= step * 0.999)
 
 
-def _svg(width: int, height: int, body: Sequence[str], label: str) -> str:
+def svg(width: int, height: int, body: Sequence[str], label: str) -> str:
     spoken = plain(label, 300)
     return (
         f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{spoken}"><title>{spoken}</title>'
