@@ -1,0 +1,94 @@
+"""A CIFAR-10 CNN trained by others, converted without retraining: what each setting does, and the best on test images.
+
+    python -m benchmarks.conversion_cifar10 [PART ...] --model cifar10_4conv_avgpool.json
+                                            --data data/cifar-10-batches-bin
+
+PART   ablation   {reset} x {percentile} x {input} x {v(0)} on validation images
+       ecc        current normalization, thresholding for residual elimination, each alone; spikes and counts
+       presets    every preset on validation images
+       test       the methods in TEST on all test images, once they were chosen on validation images
+
+Calibration and validation images are of the training set; test images are looked at in "test" alone.
+"""
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from dvs_run.pipeline.cifar import CIFAR10_NAMES, read_cifar10
+from dvs_run.pipeline.convert.load import load_model
+from dvs_run.pipeline.convert.method import Method
+from dvs_run.pipeline.convert.methods.presets import PRESETS
+
+from .conversions import Bench, Shown, as_inputs
+
+CALIBRATION, VALIDATION_FROM = 512, 2000
+ABLATION = {
+    f"{reset}, {percentile}, {coding}, v(0)={start}": Method(
+        reset=reset, percentile=percentile, input=coding, v_init=start
+    )
+    for reset in ("subtract", "zero")
+    for percentile in (100.0, 99.9, 99.0)
+    for coding in ("constant", "poisson")
+    for start in (0.0, 0.5)
+}
+ECC = {
+    "percentile 99.9 instead of CN": Method(v_init=0.0),
+    "CN": Method(percentile=100, v_init=0.0),
+    "CN, TRE": Method(percentile=100, v_init=0.5),
+    "CN, TRE of 2/3": Method(percentile=100, v_init=2 / 3),
+    "CN, TRE, pools that spike": Method.preset("ecc2022"),
+    "CN, TRE, thresholds x 0.5": Method(percentile=100, v_init=0.5, threshold_scale=0.5),
+}
+TEST = {
+    "burst": (Method.preset("burst"), 16),
+    "one spike, corrected at 32": (Method.preset("calibrated"), 32),
+}
+ROWS = {
+    "ablation": {name: (method, 64) for name, method in ABLATION.items()},
+    "ecc": {name: (method, 64) for name, method in ECC.items()},
+    "presets": {preset.name: (preset.method, 64) for preset in PRESETS},
+    "test": TEST,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", default=list(ROWS))
+    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--validation", type=int, default=250, help="images of the training set")
+    parser.add_argument("--pieces", type=Path, default=Path("runs/conversion-cifar10"))
+    parser.add_argument("--only", default="", help="rows whose name holds this")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    images, labels = read_cifar10(given.data, "train")
+    last = VALIDATION_FROM + given.validation
+    validation = Shown(
+        as_inputs(images[VALIDATION_FROM:last]), labels[VALIDATION_FROM:last], f"training images {VALIDATION_FROM}.."
+    )
+    command = (
+        f"python -m benchmarks.conversion_cifar10 {' '.join(ROWS)} --validation {given.validation} "
+        f"--model {given.model.name} --data data/cifar-10-batches-bin"
+    )
+    bench = Bench(
+        "conversion-cifar10",
+        command,
+        load_model(given.model).model,
+        CIFAR10_NAMES,
+        as_inputs(images[:CALIBRATION]),
+        given.pieces,
+    )
+    for part in given.parts:
+        shown = validation
+        if part == "test":
+            images, labels = read_cifar10(given.data, "test")
+            shown = Shown(as_inputs(images), labels, "all test images")
+        for name, (method, timesteps) in ROWS[part].items():
+            if given.only in name:
+                bench.row(part, name, method, timesteps, shown, counts=part == "ecc")
+
+
+if __name__ == "__main__":
+    main()
