@@ -1,4 +1,4 @@
-"""CNNs that other people trained: one imports, folds and converts; one with max pooling is refused by name.
+"""CNNs that other people trained import, fold and convert, with average and with max pooling.
 
 Needs the data that the maintainers share (DVS_SHARED, or ../shared/data beside the repository); skipped without it.
 """
@@ -14,8 +14,8 @@ import pytest
 import torch
 from torch import nn
 
-from dvs_run.pipeline.convert import Readout, constant_current, convert, run
-from dvs_run.pipeline.errors import ConversionError
+from dvs_run.pipeline.convert import Method, constant_current, convert, run
+from dvs_run.pipeline.idx import read_images
 
 SHARED = Path(os.environ.get("DVS_SHARED", Path(__file__).parents[3] / "shared/data"))
 needs_models = pytest.mark.skipif(
@@ -79,7 +79,18 @@ def test_a_cifar10_cnn_of_other_people_converts():
 
 
 @needs_models
-def test_a_lenet_with_max_pooling_is_refused_by_name():
+@pytest.mark.parametrize("rule", ["exact", "fir"])
+def test_a_lenet_with_max_pooling_of_other_people_converts(rule):
     model = shared_model("mnist_lenet5_maxpool")
-    with pytest.raises(ConversionError, match=r"layer 'max_pool2d2' \(MaxPool2d\).*train with nn.AvgPool2d"):
-        convert(model, (1, 28, 28), "0123456789", torch.rand(4, 1, 28, 28), readout=Readout("membrane"))
+    train, test = (
+        torch.from_numpy(read_images(SHARED / "mnist" / f"{part}-images-idx3-ubyte.gz")) for part in ("train", "t10k")
+    )
+    conversion = convert(
+        model, (1, 28, 28), "0123456789", train[:100], method=Method(pool_rule=rule), check_timesteps=16, max_error=None
+    )
+    assert conversion.report.folding_error < 1e-5
+    images = test[:200]
+    *_, scores = run(conversion.network, constant_current(images, 64), is_current=True)
+    with torch.inference_mode():
+        wanted = model(images).argmax(1)
+    assert (scores.argmax(1) == wanted).float().mean() >= 0.99
