@@ -47,7 +47,8 @@ def print_choice(choice: "Choice", console: Console) -> None:
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("", no_wrap=True)
     table.add_column("method", overflow="fold")
-    for name in ("timesteps", judged, "cost", "operations"):
+    timed = choice.budget.unit == "us"
+    for name in ("timesteps", judged, *(["time"] if timed else []), "operations"):
         table.add_column(name, justify="right", no_wrap=True)
     for point in _rows(choice):
         table.add_row(*_row(point, choice), style="bold" if point == choice.knee else "")
@@ -79,7 +80,7 @@ def _row(point: "Point", choice: "Choice") -> tuple[str, ...]:
         point.candidate,
         str(point.timesteps),
         f"{100 * point.share:.2f} %",
-        "" if choice.budget.unit == "timesteps" else said(point.cost, choice.budget.unit).replace(" SynOps", ""),
+        *([said(point.cost, "us")] if choice.budget.unit == "us" else []),
         said(point.operations, "synops").replace(" SynOps", ""),
     )
 

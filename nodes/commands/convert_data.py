@@ -124,7 +124,7 @@ def window_of(loaded: "LoadedModel", timestep_us: int) -> float:
             "the model does not say how long it looks at a recording; give the length of its training "
             "windows, --window-ms"
         )
-    return float(windows["slices"]) * timestep_us / 1000
+    return float(windows.get("min_slices") or windows["slices"]) * timestep_us / 1000
 
 
 def class_names(

@@ -11,6 +11,7 @@ from ...pipeline.convert import convert as convert_cnn
 from ...pipeline.convert.conversion import with_delays
 from ...pipeline.convert.load import LoadedModel, load_model
 from ...pipeline.convert.search import Choice, Parts, choose
+from ...pipeline.convert.search.page import choice_section
 from ...pipeline.errors import counted
 from ...pipeline.network import Network
 from .convert_choice import Progress, print_choice
@@ -64,7 +65,7 @@ def run(order: Order) -> int:
         print_layers(conversion.report, network, console)
     print_check(conversion.report, console)
     if verdict is not None:
-        show(verdict, page, (), console)
+        show(verdict, page, [] if choice is None else [choice_section(choice)], console)
     _say_what_was_written(out, page, network, choice, console)
     return 0 if verdict is None or verdict.passed() else 1
 
@@ -176,6 +177,4 @@ def _say_what_was_written(
         console.print(f"the verdict with its plots: {page}", markup=False)
     if choice is not None:
         steps = counted(choice.knee.timesteps, "timestep")
-        console.print(
-            f"it was chosen to decide after {steps}; `dvs evaluate` and configs take that number", markup=False
-        )
+        console.print(f"chosen to decide after {steps}: --timesteps of `dvs evaluate`", markup=False)

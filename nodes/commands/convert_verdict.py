@@ -43,16 +43,15 @@ def judge(
     affordable = most or samples_within(CLOCKED_WORK, network, timesteps)
     said = list(notes)
     if affordable < len(data):
-        said.append(
-            f"the verdict is on {affordable:,} of {len(data):,} samples, as each takes long; --samples takes more"
-        )
+        why = "" if most is not None else ", as each takes long; --samples takes more"
+        said.append(f"judged on {affordable:,} of {len(data):,} samples{why}")
         data = drawn(data, affordable, 0)
     per_sample = conversion.report.synops * timesteps / conversion.report.timesteps
     engine = int(min(500, max(LEAST, ENGINE_WORK // max(per_sample, 1))))
     inputs: Any
     if isinstance(data, EventWindows):
         conversion, inputs = replace(conversion, network=network), as_slices(data)
-        timesteps = len(inputs[0])
+        timesteps = min(timesteps + max(data.delays_us) // data.timestep_us, len(inputs[0]))
     else:
         import torch
 

@@ -23,12 +23,14 @@ from ..calibration_events import EventWindows
 from ..cnn import Cnn
 from ..graph import import_cnn
 from ..method import Method
+from ..validation import Validation
 from .budget import Budget, parse_budget, said
 from .candidates import Candidate, candidates
 from .costs import make_costs
 from .rungs import Rung, order_of_samples, plan, survivors
 from .tradeoff import Point, Tradeoff, knee, pareto, points
 from .trial import Converter, Data, Setting, Trial, cnn_outputs, run_trial, show, wanted_decisions
+from .windows_shown import Windows
 
 Progress = Callable[[str, int, int], None]  # what, done, of how many
 PILOT = 16  # samples whose run says how long the others take
@@ -137,6 +139,7 @@ class _Search:
         self.wanted = wanted_decisions(validation, self.outputs)
         self.order = order_of_samples(len(validation), setting.seed)
         self.curves: dict[str, Tradeoff] = {}
+        self.shown: dict[int, Windows] = {}  # the first so many samples, which all candidates of a rung see
         self.notes: list[str] = []
 
     def run(self, tried: list[Candidate], fixed: Collection[str]) -> Choice:
@@ -191,7 +194,11 @@ class _Search:
         return trials
 
     def _try(self, candidate: Candidate, network: Network, chosen: np.ndarray) -> Trial:
-        shown = show(self.data.subset(chosen), network, self.costs.timesteps, self.setting.coding, self.setting.seed)
+        data, steps = self.data.subset(chosen), self.costs.timesteps
+        if isinstance(data, EventWindows):
+            shown: Validation = self.shown.setdefault(len(chosen), Windows(data, steps))
+        else:
+            shown = show(data, network, steps, self.setting.coding, self.setting.seed)
         return run_trial(candidate, network, shown, self.wanted[chosen], self.outputs[chosen])
 
     def _keep(self, trial: Trial, n: int, cost: np.ndarray | None = None) -> Tradeoff:

@@ -12,6 +12,9 @@ import numpy as np
 
 FINALISTS = 6
 LEAST_SAMPLES = 16  # of a rung
+LEAST_FINALISTS = 3
+WORTH = 200  # samples of the last rung, below which there are rather fewer candidates
+LEAST_LAST = 100  # samples of the last rung, however long they take
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,8 @@ class Rung:
 def plan(candidates: int, samples: int, affordable: float) -> list[Rung]:
     """Rungs of at most about `affordable` runs of one candidate on one sample; the last one on all samples if possible.
 
-    Where time is short there are fewer samples, and where even so few are too many, fewer candidates.
+    Where time is short there are fewer candidates, the first ones, and fewer samples: few samples tell nobody which of
+    two good methods is better.
     """
     counts = [candidates]
     while counts[-1] > FINALISTS:
@@ -33,14 +37,13 @@ def plan(candidates: int, samples: int, affordable: float) -> list[Rung]:
     shares = [3.0 ** (rung - len(counts) + 1) for rung in range(len(counts))]
     work = sum(count * share for count, share in zip(counts, shares, strict=True))
     most = min(float(samples), affordable / work)
-    rungs = [
+    if most < min(samples, WORTH) and candidates > LEAST_FINALISTS:
+        return plan(max(LEAST_FINALISTS, candidates * 3 // 4), samples, affordable)
+    most = max(most, min(samples, LEAST_LAST))
+    return [
         Rung(count, min(samples, max(math.ceil(most * share), LEAST_SAMPLES)))
         for count, share in zip(counts, shares, strict=True)
     ]
-    needed = sum(rung.candidates * rung.samples for rung in rungs)
-    if needed > 1.5 * affordable and candidates > 4 and most * shares[0] < LEAST_SAMPLES:
-        return plan(max(4, candidates * 3 // 4), samples, affordable)
-    return rungs
 
 
 def survivors(places: int, quick: Sequence[tuple[float, ...]], right: Sequence[tuple[float, ...]]) -> list[int]:

@@ -11,6 +11,8 @@ from ...stream import BinnedSlice, CurrentSlice
 from ..calibration_events import EventWindows
 from ..validation import Coding
 
+MOST_KEPT = 1 << 28  # counts
+
 
 class Windows:
     """A Validation (validation.py) of windows, for networks whose input has a channel for every delay (no Delay)."""
@@ -19,14 +21,27 @@ class Windows:
 
     def __init__(self, windows: EventWindows, timesteps: int) -> None:
         self._windows, self.n, self.timesteps = windows, len(windows), min(timesteps, windows.slices)
+        self._kept: np.ndarray | None = None
 
     def windows(self, chosen: np.ndarray) -> Iterator[tuple[float, Tensor]]:
         yield 1.0, torch.from_numpy(self._windows.subset(chosen).frames())
 
     def steps(self, chosen: np.ndarray) -> Iterator[Tensor]:
-        counts = torch.from_numpy(self._windows.subset(chosen).counts())
+        counts = self._counts(chosen)
         for step in range(self.timesteps):
-            yield counts[:, step]
+            yield torch.from_numpy(counts[:, step].astype(np.float32))
+
+    def _counts(self, chosen: np.ndarray) -> np.ndarray:
+        """Of some windows; all are kept as bytes where these fit, as every candidate sees the same."""
+        cells = 2 * len(self._windows.delays_us) * self._windows.sensor.height * self._windows.sensor.width
+        if self.n * self._windows.slices * cells > MOST_KEPT:
+            return self._windows.subset(chosen).counts()
+        if self._kept is None:
+            parts = [self._windows.counts(index, index + 1) for index in range(self.n)]
+            self._kept = np.concatenate([np.minimum(part, 255).astype(np.uint8) for part in parts])
+            if any(part.max() > 255 for part in parts):
+                self._kept = np.concatenate(parts)
+        return self._kept[chosen]
 
     def pieces(self, index: int) -> Iterator[BinnedSlice | CurrentSlice]:
         counts, length = self._windows.counts(index, index + 1)[0], self._windows.timestep_us
