@@ -140,15 +140,23 @@ class Clocked:
         v.add_(current)
         if layer.v_min is not None:
             torch.maximum(v, arrays["v_min"], out=v)
-        spikes = torch.div(v.abs(), threshold, rounding_mode="floor").clamp_(max=layer.max_spikes).mul_(v.sign())
-        if not layer.signed:
-            spikes.clamp_(min=0)
+        spikes = _spikes(layer, v, threshold)
         if layer.reset == "subtract":
             v.sub_(spikes * threshold)
         elif layer.reset == "zero":
             v.masked_fill_(spikes != 0, 0.0)
         self.spikes[layer.name] += spikes
         return spikes
+
+
+def _spikes(layer: Neurons, v: Tensor, threshold: Tensor) -> Tensor:
+    """neurons.py's n; for one spike without a sign a comparison, which is the same and takes a tenth of the time."""
+    if not layer.signed and layer.max_spikes == 1:
+        return (v >= threshold).to(v.dtype)
+    if not layer.signed:
+        whole = v.floor() if bool((threshold == 1).all()) else torch.div(v, threshold, rounding_mode="floor")
+        return whole.clamp_(0, layer.max_spikes)
+    return torch.div(v.abs(), threshold, rounding_mode="floor").clamp_(max=layer.max_spikes).mul_(v.sign())
 
 
 def _starts(network: Network) -> dict[str, int]:
