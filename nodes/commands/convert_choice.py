@@ -56,9 +56,12 @@ def print_choice(choice: "Choice", console: Console) -> None:
     console.print(table)
     console.print(
         f"> the cheapest within one standard error of the best; {len(choice.curves)} methods were tried, "
-        f"{len(choice.finalists)} on all of these inputs\n",
+        f"{len(choice.finalists)} on all of these inputs",
         style="dim",
     )
+    for note in choice.notes:
+        console.print(f"note: {note}", markup=False)
+    console.print()
 
 
 def _rows(choice: "Choice") -> "list[Point]":

@@ -138,7 +138,6 @@ def _convert(job: _Job, choice: Choice | None, progress: Progress) -> tuple[Conv
 def _judge(job: _Job, conversion: Conversion, network: Network, choice: Choice | None, progress: Progress) -> "Verdict":
     order = job.order
     timesteps = order.timesteps or LOOK if choice is None else choice.knee.timesteps
-    notes = [*job.parts.notes, *(() if choice is None else choice.notes)]
     return judge(
         job.loaded.model,
         conversion,
@@ -147,7 +146,7 @@ def _judge(job: _Job, conversion: Conversion, network: Network, choice: Choice |
         timesteps,
         order.max_loss,
         order.samples,
-        notes,
+        job.parts.notes,
         order.model.name,
         progress,
     )

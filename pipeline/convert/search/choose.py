@@ -151,8 +151,8 @@ class _Search:
         while True:
             rungs = plan(len(left), len(self.data), self._affordable(len(left)))
             rung, number = rungs[0], number + 1
-            if rung.candidates < len(left):
-                self.notes.append(f"time was short: {rung.candidates} of {len(left)} methods were left; {MORE_TIME}")
+            if rung.candidates < len(left) == len(tried):
+                self.notes.append(f"time was short: {rung.candidates} of {len(left)} methods were tried; {MORE_TIME}")
             left = left[: rung.candidates]
             trials = self._rung(left, rung, f"round {number} of {number + len(rungs) - 1}")
             if len(rungs) == 1:

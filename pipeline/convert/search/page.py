@@ -29,8 +29,8 @@ def choice_section(choice: Choice) -> str:
         "<h2>How the method was chosen</h2><p class='soft'>"
         f"{len(choice.curves)} methods were tried, {len(choice.finalists)} of them on all of {choice.knee.n:,} samples "
         f"(blue), the others on fewer (grey). The plots show {wrong} after every timestep. Chosen is the cheapest "
-        "point within one standard error of the best in budget. These samples are not those of the verdict: the best of "
-        f"many figures is flattered by chance.</p><div class='plots'>{''.join(plots)}</div>"
+        "point within one standard error of the best in budget. The verdict is on other samples: the best of many "
+        f"figures is flattered by chance.</p><div class='plots'>{''.join(plots)}</div>"
         f"<p class='soft'>Points that no other beats in {choice.judged} and cost; the chosen one is tinted.</p>"
         f"{table(('^' + head[0], *head[1:]), rows, marks)}{notes}"
     )
@@ -38,11 +38,13 @@ def choice_section(choice: Choice) -> str:
 
 def _figure(choice: Choice, across: str, measure: Measure, knee_at: float | None) -> str:
     curves = [(curve, [float(value) for value in measure(curve)]) for curve in choice.curves if len(curve.right)]
-    every = [value for _, values in curves for value in values]
     cnn = 1 - choice.cnn_right / choice.knee.n
-    finalists = {curve.candidate for curve in choice.curves} & set(choice.finalists)
+    finalists = set(choice.finalists)
+    if across == ACROSS["us"]:  # only theirs was measured, the others' was estimated
+        curves = [(curve, values) for curve, values in curves if curve.candidate in finalists]
     errors = [1 - share for curve, _ in curves if curve.candidate in finalists for share in curve.share.tolist()]
     y = error_axis([*errors, cnn], 262, 14)
+    every = [value for _, values in curves for value in values]
     low = max(min(every), 1e-9)
     x = Axis(low, max(max(every), low * 2), 56, 508, True)
     body = [frame(x, y, across, "wrong decisions", short), f'<path class="cnn dash" d="M56 {y(cnn):.1f}H508"/>']
