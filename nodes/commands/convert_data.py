@@ -43,6 +43,7 @@ def the_parts(
     validation: Source,
     timestep_us: int | None,
     choosing: bool,
+    judging: bool,
 ) -> "Parts[Any]":
     """All data of a conversion. Raises ConversionError with the way out where there is none."""
     from ...pipeline.convert.search import Parts, in_parts
@@ -51,6 +52,7 @@ def the_parts(
     if calibration.path is not None:
         limited = replace(calibration, limit=calibration.limit or LIMIT)
         data = read(loaded, classes, limited, timestep_us, "--calibration")
+        judged = judged if judging else data  # nothing is kept for a verdict that is not wanted
         return as_recorded(in_parts(data, choosing, judged, seed=calibration.seed))
     data = carried(model, loaded, classes)
     if choosing:

@@ -79,7 +79,7 @@ def _read(order: Order) -> _Job:
     known = the_classes(order.classes) if order.classes is not None else loaded.labels
     calibration, validation = order.sources()
     choosing = order.budget is not None
-    parts = the_parts(order.model, loaded, known, calibration, validation, timestep_us, choosing)
+    parts = the_parts(order.model, loaded, known, calibration, validation, timestep_us, choosing, order.verdict)
     channels, height, width = cnn.shapes()[cnn.output]
     labels, notes = class_names(loaded, order.classes, channels * height * width, parts.calibration.labels)
     return _Job(order, loaded, cnn, labels, parts, method, timestep_us, (*loaded.notes, *notes))
