@@ -79,8 +79,8 @@ def describe(kind: Any, setting: Setting) -> str:
         return f"a list, each {describe(get_args(kind)[0], setting)}"
     bounds = []
     if kind in (int, float):
-        bounds = [f"above {setting.above:,g}"] * math.isfinite(setting.above)
-        bounds += [f"at least {setting.low:,g}"] * math.isfinite(setting.low)
+        bounds = [f"above {setting.above:,.12g}"] * math.isfinite(setting.above)
+        bounds += [f"at least {setting.low:,.12g}"] * math.isfinite(setting.low)
         bounds += [f"at most {setting.high:,.12g}"] * math.isfinite(setting.high)
     return _WORDS[kind] + (f" ({', '.join(bounds)})" if bounds else "")
 

@@ -144,7 +144,7 @@ def _hot(counts, least, times):
                 for column in range(max(0, x - 1), x + 2)
                 if row < counts.shape[0] and column < counts.shape[1] and (row, column) != (y, x)
             ]
-            if counts[y, x] > least and counts[y, x] > times * np.median(around):
+            if counts[y, x] > least and counts[y, x] > times * sorted([0, 0, *around])[-2]:
                 found.add((x, y))
     return found
 
@@ -202,3 +202,36 @@ def distort(a, b, distortion, model):
         a * radial + 2 * p1 * a * b + p2 * (r**2 + 2 * a**2),
         b * radial + p1 * (r**2 + 2 * b**2) + 2 * p2 * a * b,
     )
+
+
+def polarity_frame(events, sensor):
+    frame = np.zeros((2, sensor.height, sensor.width), int)
+    for _, x, y, p in events.tolist():
+        frame[int(p), y, x] += 1
+    return frame
+
+
+def voxel_grid(events, sensor, bins, t_start_us, t_stop_us):
+    """(2, bins, height, width) of Fractions: every bin asks every event how near it is."""
+    grid = np.full((2, bins, sensor.height, sensor.width), Fraction(0))
+    for t, x, y, p in events.tolist():
+        place = Fraction((bins - 1) * (t - t_start_us), t_stop_us - t_start_us)
+        for b in range(bins):
+            grid[int(p), b, y, x] += max(Fraction(0), 1 - abs(b - place))
+    return grid
+
+
+def decayed_surface(events, sensor, t_us, tau_us):
+    surface = np.zeros((2, sensor.height, sensor.width))
+    for t, x, y, p in events.tolist():
+        surface[int(p), y, x] += math.exp(-(t_us - t) / tau_us)
+    return surface
+
+
+def time_surface(events, sensor, t_us, decay):
+    """decay(age) of the youngest event of each pixel and polarity; 0 where there is none."""
+    surface = np.zeros((2, sensor.height, sensor.width))
+    for p, y, x in np.ndindex(surface.shape):
+        times = [t for t, column, row, sign in events.tolist() if (column, row, sign) == (x, y, bool(p))]
+        surface[p, y, x] = decay(t_us - max(times)) if times else 0.0
+    return surface
