@@ -104,9 +104,7 @@ def as_module(network):
 
 def test_scales_from_weights_are_the_largest_sum_of_positive_weights():
     model = Plain(bias=False)
-    conversion = convert(
-        model, SHAPE, LABELS, inputs().round(), method=Method(normalization="weights"), max_error=None
-    )
+    conversion = convert(model, SHAPE, LABELS, inputs().round(), method=Method(normalization="weights"), max_error=None)
     lambdas, before = conversion.network.provenance["lambdas"], 1.0
     for name, layer in (("relu", model.one), ("relu_1", model.two)):
         before *= float(layer.weight.detach().clamp(min=0).flatten(1).sum(1).max())
@@ -212,7 +210,9 @@ def test_deep_neurons_wait_in_proportion_to_their_depth():
 
 
 def test_a_check_that_ends_before_the_last_start_is_refused():
-    with pytest.raises(ConversionError, match="32 timesteps ends before everything has started: the last begins after 40"):
+    with pytest.raises(
+        ConversionError, match="32 timesteps ends before everything has started: the last begins after 40"
+    ):
         converted(Plain(), readout_delay=40)
 
 
@@ -270,7 +270,9 @@ def test_a_maximum_that_is_added_to_something_else_cannot_become_an_average():
         Add("sum", ("pool", "relu")),
         Activation("relu_1", ("sum",)),
     )
-    with pytest.raises(ConversionError, match="'sum' behind one has no weights to take up the division; keep max_pools"):
+    with pytest.raises(
+        ConversionError, match="'sum' behind one has no weights to take up the division; keep max_pools"
+    ):
         with_pools(Cnn(nodes, SHAPE, "relu_1"), Method(max_pools="average"), inputs())
 
 
@@ -402,7 +404,9 @@ def test_correction_changes_biases_and_starts_alone():
     changed = set()
     for a, b in zip(before.layers, after.layers, strict=True):
         for name, value in vars(a).items():
-            same = np.array_equal(value, getattr(b, name)) if isinstance(value, np.ndarray) else value == getattr(b, name)
+            same = (
+                np.array_equal(value, getattr(b, name)) if isinstance(value, np.ndarray) else value == getattr(b, name)
+            )
             changed |= set() if same else {name}
     assert changed == {"bias", "v_init"}
     assert after.provenance["correction"] == "both"

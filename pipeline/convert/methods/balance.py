@@ -65,7 +65,7 @@ def weight_scales(cnn: Cnn, scales: Mapping[str, Scale], calibration: Tensor, me
         elif isinstance(node, Concat):
             ranges[node.name] = (torch.cat([a for a, _ in before]), torch.cat([b for _, b in before]))
         elif isinstance(node, Add):
-            ranges[node.name] = (sum(a for a, _ in before), sum(b for _, b in before))  # type: ignore[assignment]
+            ranges[node.name] = (sum(a for a, _ in before), sum(b for _, b in before))
         elif isinstance(node, SumPool):
             size = node.kernel[0] * node.kernel[1]
             ranges[node.name] = (before[0][0] * size, before[0][1] * size)
@@ -113,7 +113,7 @@ def spike_scales(
             most = torch.stack([value.double().amax((0, 2, 3)) for _, _, value in trains.currents(source)]).amax(0)
             found[name] = _rescaled(scales[name], most, method)
             trains.network = _network(cnn, found, plain)
-        trains.run(layer_of(trains.network, name))
+        trains.run(name)
         if progress is not None:
             progress(done + 1, len(order), "populations balanced on spikes")
     return found

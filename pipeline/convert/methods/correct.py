@@ -68,7 +68,7 @@ def corrected(
                 if not _correct(trains, layer.name, target, rule):
                     notes.append(f"{layer.name} is not corrected by its {rule}: see methods/correct.py")
         if isinstance(layer, Neurons | MaxPool2d):
-            trains.run(layer_of(trains.network, layer.name))
+            trains.run(layer.name)
         elif layer is network.layers[-1]:
             begin = network.readout.start_step
             missing = wanted[cnn.output] - trains.mean(layer.name, begin)
@@ -80,7 +80,8 @@ def corrected(
 
 def mean_activations(cnn: Cnn, calibration: Tensor) -> dict[str, Tensor]:
     """Mean of every population and of the output over inputs and places, by name, float64 (channel,)."""
-    quick, totals = cnn.to(calibration.dtype), {}
+    quick = cnn.to(calibration.dtype)
+    totals: dict[str, Tensor] = {}
     for batch in calibration.split(64):
         for node, value in quick.activations(batch, batch=64):
             if isinstance(node, Activation) or node.name == cnn.output:
@@ -96,7 +97,7 @@ def _correct(trains: Trains, name: str, target: Tensor, rule: str) -> bool:
         if own.start_step >= trains.timesteps:
             return False
         threshold = torch.from_numpy(np.array(own.threshold)).double()
-        missing = (target - trains.run(own, keep=False)) * threshold
+        missing = (target - trains.run(name, keep=False)) * threshold
         charge = missing * (trains.timesteps - own.start_step)
         network = _started(trains.network, own, charge) if rule == "start" else _biased(trains.network, own, missing)
         if network is None:

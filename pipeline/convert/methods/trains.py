@@ -59,9 +59,12 @@ class Trains:
                 total += value.double().mean((2, 3)).sum(0)
         return total / (self.n * (self.timesteps - begin))
 
-    def run(self, layer: Neurons | MaxPool2d, keep: bool = True) -> Tensor:
+    def run(self, name: str, keep: bool = True) -> Tensor:
         """Mean spikes per input, place and running timestep, float64 (channel,). keep: others will read them."""
-        shape, source = self.shapes[layer.name], layer.inputs[0]
+        layer = self._layer(name)
+        if not isinstance(layer, Neurons | MaxPool2d):
+            raise TypeError(f"{name} is a {type(layer).__name__}, which sends no spikes")
+        shape, source = self.shapes[name], layer.inputs[0]
         total = torch.zeros(shape[0], dtype=torch.float64)
         sent = torch.zeros((self.timesteps, self.n, *shape), dtype=torch.int8) if keep else None
         for part, step, value in self.currents(source):
@@ -71,10 +74,10 @@ class Trains:
             total += spikes.double().mean((2, 3)).sum(0)
             if sent is not None:
                 if float(spikes.abs().max()) > 127:
-                    raise ConversionError(f"{layer.name} sends more than 127 spikes in one timestep; lower max_spikes")
+                    raise ConversionError(f"{name} sends more than 127 spikes in one timestep; lower max_spikes")
                 sent[step, part] = spikes.to(torch.int8)
         if sent is not None:
-            self.sent[layer.name] = sent
+            self.sent[name] = sent
             self._forget(layer)
         late = getattr(layer, "start_step", 0)
         return total / (self.n * (self.timesteps - late))
