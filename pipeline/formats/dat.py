@@ -16,7 +16,7 @@ from . import guard
 from .extent import sensor_of
 from .prophesee import DAT_TYPES, SENSORS, BasedWriter, open_header
 from .recording import ReadOptions, Source
-from .words import WordSource
+from .words import LARGEST, LEAST, MOST_X, MOST_Y, WordSource
 
 PERIOD_US = 1 << 32
 _CHANGES = (0x00, 0x0C)
@@ -27,7 +27,7 @@ class Dat(WordSource):
 
     container = "dat"
     clock_period_us = PERIOD_US
-    word = np.dtype(("<u4", 2))
+    word, columns = np.dtype("<u4"), 2
 
     def __init__(self, path: Path, options: ReadOptions) -> None:
         super().__init__(path)
@@ -70,12 +70,19 @@ class Dat(WordSource):
 def decode_2(words, state, events, counts):
     """t = word 0; word 1: x bits 0-13, y 14-27, p 28-31. `state`: what is added to t."""
     count, base = min(words.shape[0], events.shape[0]), state[0]
+    last, least, largest = base + np.int64(words[0, 0]), np.int64(0), np.int64(0)
+    most_x = most_y = np.uint32(0)
     for i in range(count):
         a = words[i, 1]
-        events[i]["t"] = base + np.int64(words[i, 0])
-        events[i]["x"] = a & np.uint32(0x3FFF)
-        events[i]["y"] = a >> np.uint32(14) & np.uint32(0x3FFF)
+        t, x, y = base + np.int64(words[i, 0]), a & np.uint32(0x3FFF), a >> np.uint32(14) & np.uint32(0x3FFF)
+        least, largest = min(least, t - last), max(largest, t - last)
+        most_x, most_y = max(most_x, x), max(most_y, y)
+        last = t
+        events[i]["t"] = t
+        events[i]["x"] = x
+        events[i]["y"] = y
         events[i]["p"] = a >> np.uint32(28) != 0
+    counts[LEAST], counts[LARGEST], counts[MOST_X], counts[MOST_Y] = least, largest, most_x, most_y
     return count, count
 
 

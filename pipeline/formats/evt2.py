@@ -13,7 +13,7 @@ import numpy as np
 from ..kernel_cache import kernel
 from .prophesee import BasedWriter, Header, RawSource
 from .recording import ReadOptions, Source
-from .words import SPECIAL, TRIGGERS, UNKNOWN, UNKNOWN_TYPES, UNPLACED, WRAPS
+from .words import LARGEST, LEAST, MOST_X, MOST_Y, SPECIAL, TRIGGERS, UNKNOWN, UNKNOWN_TYPES, UNPLACED, WRAPS
 
 PERIOD_US = 1 << 34
 ON, TIME_HIGH, TRIGGER, OTHERS = 0x1, 0x8, 0xA, 0xE  # 0x0: an event of less light; 0xF: OTHERS goes on
@@ -43,6 +43,8 @@ def decode(words, state, events, counts):
     room = events.shape[0]
     high, base = state[0], state[1]
     kept = used = 0
+    last, least, largest = high, np.int64(0), np.int64(0)
+    most_x = most_y = np.uint32(0)
     for i in range(words.shape[0]):
         if kept == room:
             break
@@ -50,19 +52,26 @@ def decode(words, state, events, counts):
         word = words[i]
         kind = word >> np.uint32(28)
         if kind <= ON:
-            events[kept]["t"] = high + np.int64(word >> np.uint32(22) & np.uint32(0x3F))
-            events[kept]["x"] = word >> np.uint32(11) & np.uint32(0x7FF)
-            events[kept]["y"] = word & np.uint32(0x7FF)
-            events[kept]["p"] = kind == ON
-            if high >= 0:
-                kept += 1
-            else:
+            if high < 0:
                 counts[UNPLACED] += 1
+                continue
+            t = high + np.int64(word >> np.uint32(22) & np.uint32(0x3F))
+            x, y = word >> np.uint32(11) & np.uint32(0x7FF), word & np.uint32(0x7FF)
+            least = min(least, t - last)
+            most_x, most_y = max(most_x, x), max(most_y, y)
+            last = t
+            events[kept]["t"] = t
+            events[kept]["x"] = x
+            events[kept]["y"] = y
+            events[kept]["p"] = kind == ON
+            kept += 1
         elif kind == TIME_HIGH:
             high, base = advance(high, base, np.int64(word & np.uint32(0x0FFF_FFFF)) << 6, counts)
+            largest = max(largest, high + 64 - last)  # at least the step of the event that follows
         else:
             count_other(kind, counts)
     state[0], state[1] = high, base
+    counts[LEAST], counts[LARGEST], counts[MOST_X], counts[MOST_Y] = least, largest, most_x, most_y
     return used, kept
 
 

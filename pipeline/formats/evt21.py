@@ -21,7 +21,7 @@ class Evt21(RawSource):
     """One EVT 2.1 file."""
 
     container = "evt21"
-    word = np.dtype(("<u4", 2))
+    word, columns = np.dtype("<u4"), 2
 
     def prepare(self, header: Header) -> None:
         swapped = is_swapped(whole_words(self._path, self.start, 8, SAMPLE), header)

@@ -67,6 +67,7 @@ class Batch(NamedTuple):
 
     events: np.ndarray  # EVENT_DTYPE, times as they stand in the file
     byte_offset: int  # where in the file the packet or block begins that they came from
+    steady: bool = False  # guard.is_steady is known to hold: they are not looked at again
 
 
 class Stopped(Exception):
@@ -181,7 +182,13 @@ class Recording:
             for batch in self._source.batches(reading):
                 events = batch.events
                 kept, read, reason = guard.check(
-                    events, self.sensor.width, self.sensor.height, self._source.clock_period_us, skip, state
+                    events,
+                    self.sensor.width,
+                    self.sensor.height,
+                    self._source.clock_period_us,
+                    skip,
+                    state,
+                    batch.steady,
                 )
                 bad = tuple(events[read : read + 1].tolist())
                 for piece in _cut(events[:kept], self.options):
@@ -218,13 +225,12 @@ def _cut(events: np.ndarray, options: ReadOptions) -> Iterator[EventPacket]:
         return
     events.flags.writeable = False
     times = events["t"]
-    edges = set(range(0, len(events), options.packet_events))
+    starts = list(range(0, len(events), options.packet_events))
     cells = None
     packet_us = options.packet_us or 0  # 0: no bound
     if packet_us:
         cells = times // packet_us
-        edges.update((np.flatnonzero(np.diff(cells)) + 1).tolist())
-    starts = sorted(edges)
+        starts = sorted({*starts, *(np.flatnonzero(np.diff(cells)) + 1).tolist()})
     for start, stop in zip(starts, [*starts[1:], len(events)], strict=True):
         t_stop_us = int(times[stop - 1])  # another event of this microsecond may follow
         if cells is not None and stop < len(events) and cells[stop] != cells[stop - 1]:

@@ -1,5 +1,6 @@
 """Know a file by its first bytes, and name those kinds of file that hold no events that we read."""
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,8 @@ def first_bytes(path: Path) -> bytes:
 
 def what_else(start: bytes) -> str:
     """What a file that no reader recognises seems to be."""
+    if start.startswith(b"%") and (named := prophesee.read_header(io.BytesIO(start)).format):
+        return f"a Prophesee recording of the format {named[:40]}, which is not supported"
     for at, mark, what in _OTHERS:
         if start[at : at + len(mark)] == mark:
             return what

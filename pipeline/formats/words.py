@@ -11,12 +11,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..events import EVENT_DTYPE
+from ..events import EVENT_DTYPE, SensorSize
+from .guard import is_steady
 from .recording import Batch, Reading, Source
 
 BLOCK = 1 << 17  # bytes read at once; with its events, it stays within a core's own cache
 ROOM = 1 << 15  # events that a kernel may fill at a call
-SPECIAL, TRIGGERS, UNPLACED, WRAPS, UNKNOWN, UNKNOWN_TYPES = range(6)  # places in the counts that a kernel fills
+# Places in the counts that a kernel fills. The last four, of the fastest kernels only: guard.extremes of the call.
+SPECIAL, TRIGGERS, UNPLACED, WRAPS, UNKNOWN, UNKNOWN_TYPES, LEAST, LARGEST, MOST_X, MOST_Y = range(10)
+COUNTS = 10
 _COUNTERS = ("special_words", "trigger_words", "unplaced_events", "clock_wraps", "unknown_words")
 _FEW = 100  # words of unknown types that a file may hold, whatever its length
 
@@ -32,12 +35,14 @@ class WordSource(Source):
     """A file of words. Containers say where the words begin, how they decode, and with which state."""
 
     word: np.dtype  # of the array that `decode` is given; np.uint8 where words have no common size
+    columns = 1  # of that array: how many numbers make a word
     start: int  # first byte after the header
     first_state: tuple[int, ...] = (0,)  # what the kernel knows at `start`
     needs_events = True  # whether a file without any is a fault
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self.sensor = SensorSize(1, 1)  # until it is known
 
     @property
     @abstractmethod
@@ -52,20 +57,26 @@ class WordSource(Source):
     def decoded(self, reading: Reading, place: Place | None = None) -> Iterator[tuple[Batch, Place]]:
         """Batches from `place` on (the beginning), each with the place that follows it. Batches may be empty."""
         position, first_state = place or Place(self.start, self.first_state)
-        state, counts = np.array(first_state, np.int64), np.zeros(6, np.int64)
-        rest, size, seen = b"", self.word.itemsize, 0
+        state, counts = np.array(first_state, np.int64), np.zeros(COUNTS, np.int64)
+        counts[LEAST] = -1
+        rest, size, seen = b"", self.word.itemsize * self.columns, 0
         with open(self._path, "rb", buffering=0) as file:
             file.seek(position)
             while data := file.read(BLOCK):
                 data = rest + data if rest else data
-                words = np.frombuffer(data[: len(data) // size * size] if len(data) % size else data, self.word)
+                words = np.frombuffer(data, self.word, len(data) // size * self.columns)
+                words = words.reshape(-1, self.columns) if self.columns > 1 else words
                 used = 0
                 while True:
                     events = np.empty(min(ROOM, len(words) - used + 64), EVENT_DTYPE)
                     took, kept = self.decode(words[used:], state, events, counts)
                     used += took
                     if kept:
-                        yield Batch(events[:kept], position), Place(position + used * size, tuple(state.tolist()))
+                        steady = is_steady(counts[LEAST:].tolist(), self.sensor.width, self.sensor.height)
+                        yield (
+                            Batch(events[:kept], position, steady),
+                            Place(position + used * size, tuple(state.tolist())),
+                        )
                     if not took or used == len(words):
                         break
                 seen += used
@@ -78,7 +89,7 @@ class WordSource(Source):
             reading.report("the file ends after its header, without events", position)
 
     def _of(self, length: int) -> str:
-        return f"an event ({length} of {self.word.itemsize} bytes)"
+        return f"an event ({length} of {self.word.itemsize * self.columns} bytes)"
 
     def _count(self, counts: np.ndarray, seen: int, position: int, reading: Reading) -> None:
         """Move a kernel's counts to the reading. So many words of unknown types that these are none: a fault."""

@@ -6,6 +6,7 @@ import pytest
 from dvs_run.pipeline.errors import EventError, RecordingError
 from dvs_run.pipeline.events import EVENT_DTYPE, SensorSize
 from dvs_run.pipeline.formats import es, open_recording, open_writer
+from dvs_run.pipeline.formats.words import COUNTS
 
 from .. import naive
 from .files import SMALL, read_all
@@ -34,7 +35,7 @@ def random_bytes(seed, n=30_000):
 @pytest.mark.parametrize("room", [1, 1 << 14])
 def test_random_bytes_decode_as_the_twin_decodes_them_wherever_the_kernel_stops(version, atis, room):
     data = random_bytes(3)[: 3000 if room == 1 else None]
-    state, counts, given, used = np.array([0, 200], np.int64), np.zeros(6, np.int64), [], 0
+    state, counts, given, used = np.array([0, 200], np.int64), np.zeros(COUNTS, np.int64), [], 0
     events = np.empty(room, EVENT_DTYPE)
     while True:
         took, kept = KERNELS[version, atis](np.frombuffer(data[used:], np.uint8), state, events, counts)

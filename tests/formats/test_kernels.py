@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dvs_run.pipeline.events import EVENT_DTYPE
+from dvs_run.pipeline.events import EVENT_DTYPE, SensorSize
 from dvs_run.pipeline.formats import aedat2, aedat31, guard, nmnist
 
 from .. import naive
@@ -49,7 +49,7 @@ def run_guard(times, period, skip, split=None):
     events = np.zeros(len(times), EVENT_DTYPE)
     events["t"] = times
     for part in (events[:split], events[split:]) if split is not None else (events,):
-        kept, _, reason = guard.guard(part, 4, 4, period, skip, state)
+        kept, _, reason = guard.check(part, 4, 4, period, skip, state)
         delivered += part["t"][:kept].tolist()
         if reason != guard.ALL_GOOD:
             break
@@ -65,6 +65,7 @@ STEPS = st.one_of(
 )
 
 
+@settings(deadline=None)  # the kernel may have to be compiled first
 @given(
     st.lists(STEPS, min_size=1, max_size=40), st.sampled_from([0, 1 << 23, 1 << 32]), st.booleans(), st.integers(0, 40)
 )
@@ -84,6 +85,15 @@ def test_the_clock_equals_its_twin_and_never_runs_backwards_wherever_packets_end
     assert all(a <= b for a, b in zip(delivered, delivered[1:], strict=False))
     counts = [int(state[place]) for place in (guard.BACKWARDS, guard.RESTARTS, guard.WRAPS, guard.JUMPS)]
     assert counts == [twin.backwards, twin.restarts, twin.wraps, twin.jumps]
+
+
+def test_the_extremes_of_events_are_those_of_numpy():
+    events = naive.random_recorded_events(500, SensorSize(300, 200), 3)
+    events["t"][100:] -= 70
+    steps = np.diff(events["t"])
+    expected = (steps.min(), steps.max(), events["x"].max(), events["y"].max())
+    assert guard.extremes(events) == tuple(map(int, expected))
+    assert guard.extremes(events[:1]) == (0, 0, events["x"][0], events["y"][0])
 
 
 def test_a_small_step_back_is_delivered_at_the_time_of_its_predecessor():

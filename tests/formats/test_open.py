@@ -33,8 +33,8 @@ def test_a_file_is_known_by_its_bytes_whatever_its_name(tmp_path, container, com
     [
         (b"\x89PNG\r\n\x1a\n", "a PNG image, not event data"),
         (b"\0\0\0\x20ftypisom", "MP4 or QuickTime video, not event data"),
-        (b"% evt 3.0\n", "Prophesee RAW .* not supported yet"),
-        (b"Event Stream\2\0\0", r"Event Stream \(.es\) recording, not supported yet"),
+        (b"% evt 4.0\n", "a Prophesee recording of the format EVT 4.0, which is not supported"),
+        (b"% format HISTO3D;height=320;width=320\n", "a Prophesee recording of the format HISTO3D"),
         (b"#ROSBAG V2.0\n", "ROS 1 bag, not supported yet"),
         (b"\x89HDF\r\n\x1a\n", "HDF5 file, not supported yet"),
         (b"#!AER-DAT3.0\r\n", "AEDAT file of a version that is not supported"),

@@ -8,6 +8,7 @@ import pytest
 from dvs_run.pipeline.errors import EventError, RecordingError
 from dvs_run.pipeline.events import EVENT_DTYPE, SensorSize
 from dvs_run.pipeline.formats import dat, evt2, evt3, evt21, open_recording, open_writer, prophesee
+from dvs_run.pipeline.formats.words import COUNTS
 
 from .. import naive
 from .files import read_all
@@ -27,14 +28,14 @@ def run(name, data, room=1 << 12):
     """The events that a kernel makes of bytes, `room` at a time, and its counts."""
     kernel, word, state, _ = KERNELS[name]
     words = np.frombuffer(data, np.dtype(word))
-    state, counts, given, used = np.array(state, np.int64), np.zeros(6, np.int64), [], 0
+    state, counts, given, used = np.array(state, np.int64), np.zeros(COUNTS, np.int64), [], 0
     while used < len(words):
         events = np.empty(room, EVENT_DTYPE)
         took, kept = kernel(words[used:], state, events, counts)
         assert took
         used += took
         given += events[:kept].tolist()
-    return given, counts.tolist()
+    return given, counts[:6].tolist()
 
 
 @pytest.mark.parametrize("name", KERNELS)
@@ -187,9 +188,9 @@ OTHERS = (
         b"% format HISTO3D;width=320;height=320\n% end\n\x00\x00",
         "Prophesee recording of a format that is not supported",
     ),
-    (b"% evt 4.0\n% end\n\x00\x00", "Prophesee recording of a format that is not supported"),
+    (b"% evt 4.0\n% end\n\x00\x00", "Prophesee recording of the format EVT 4.0"),
     (b"% Version 2\n\x0e\x08", r"a DAT file of triggers \(type 14\), want changes"),
-    (b"% Version 2\n\x63\x08", None),
+    (b"% Version 2\n\x63\x08", r"a DAT file of something unknown \(type 99\)"),
     (b"% Version 2\n\x0c", "ends within its header, before the type"),
     (b"% evt 3.0\n% geom", "ends within its header"),
 )
