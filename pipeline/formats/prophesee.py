@@ -23,6 +23,7 @@ from .write import RecordingWriter
 
 LONGEST_HEADER = 1 << 20
 SAMPLE = 1 << 16  # bytes looked at to tell a format
+_FEWEST = 32  # words below which chance makes any file plausible
 SENSORS = (  # of Prophesee's cameras, from small to large
     SensorSize(304, 240),
     SensorSize(320, 320),
@@ -150,7 +151,7 @@ def look(data: bytes) -> str:
             kinds = np.bincount((view >> np.uint64(bits)).astype(np.int64), minlength=16)
             known = all(_TYPES[name] >> kind & 1 for kind in np.flatnonzero(kinds).tolist())
             steps = np.diff((highs & np.uint64((1 << bits) - 1)).astype(np.int64)) % (1 << bits)
-            if known and len(highs) >= 3 and steps.any() and (steps < (1 << bits) // 4).all():
+            if known and len(view) >= _FEWEST and len(highs) >= 3 and steps.any() and (steps < (1 << bits) // 4).all():
                 return name
     return ""
 
