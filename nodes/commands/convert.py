@@ -162,7 +162,9 @@ def convert(
     """
     try:
         from .convert_run import Order, Settings, run
-    except ImportError as error:
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
         raise DvsError(f"converting needs torch ({error}); install the extra: pip install 'dvs-run[train]'") from None
     settings = Settings(
         method,

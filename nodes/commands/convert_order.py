@@ -36,9 +36,10 @@ class Settings:
     def method(self, loaded: "LoadedModel") -> Method:
         """With the thresholds that the CNN was fine-tuned with, if it was."""
         base = Method() if self.preset is None else Method.preset(self.preset)
-        thresholds = loaded.extra.get("thresholds")
-        named = {name: value for name, value in self.given.items() if value is not None}
-        return replace(base, **named, **({} if thresholds is None else {"lambdas": dict(thresholds)}))
+        changed: dict[str, Any] = {name: value for name, value in self.given.items() if value is not None}
+        if loaded.extra.get("thresholds") is not None:
+            changed["lambdas"] = dict(loaded.extra["thresholds"])
+        return replace(base, **changed)
 
     def readout(self, method: Method) -> Readout | None:
         """None: as the method says."""

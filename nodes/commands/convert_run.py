@@ -87,12 +87,13 @@ def _read(order: Order) -> _Job:
 
 def _choose(job: _Job, progress: Progress) -> Choice:
     order, extra = job.order, job.loaded.extra
-    budget = order.wanted_budget()
+    budget, data = order.wanted_budget(), job.parts.choice
     assert budget is not None
+    assert data is not None
     return choose(
         job.cnn,
         job.parts.calibration,
-        job.parts.choice,
+        data,
         job.labels,
         budget,
         base=job.method,

@@ -17,7 +17,9 @@ Measure = Callable[[Tradeoff], Sequence[float]]
 
 def choice_section(choice: Choice) -> str:
     """HTML for page.verdict_page; every name in it is escaped."""
-    plots = [_figure(choice, ACROSS[choice.budget.unit], lambda curve: _unit(choice, curve.cost), choice.knee.cost)]
+    plots = [
+        _figure(choice, ACROSS[choice.budget.unit], lambda curve: _unit(choice, curve.cost.tolist()), choice.knee.cost)
+    ]
     if choice.budget.unit != "synops":
         plots.append(_figure(choice, "operations per sample", lambda curve: curve.operations.tolist(), None))
     rows = [_row(point, choice) for point in _rows(choice)]
