@@ -448,3 +448,39 @@ def test_starts_of_quantized_and_signed_populations_are_their_own():
     network = Network(layers, (2, 1, 1), ("x", "y"), Readout("count"))
     cnn = import_cnn(nn.Sequential(nn.Flatten(), nn.Linear(2, 2), nn.LeakyReLU(0.1), nn.Linear(2, 2)), (2, 1, 1))
     assert started(network, cnn, Method(v_init="-bias")).layers[1].v_init.tolist() == [0, 0]
+
+
+# --- composition ------------------------------------------------------------------------------------------------------
+
+EVERY = {
+    "normalization": ("percentile", "weights", "spikes", "none"),
+    "per": ("layer", "channel"),
+    "form": ("weights", "thresholds"),
+    "residual": ("own", "shared"),
+    "reset": ("subtract", "zero"),
+    "v_init": (0.0, 0.5, "uniform", "-bias"),
+    "clamp_steps": (0, 2),
+    "v_min": (None, -1.0),
+    "max_spikes": (1, 4),
+    "input": ("constant", "poisson"),
+    "pool_rule": ("exact", "fir"),
+    "max_pools": ("max", "average"),
+    "average_pools": ("behind", "neurons", "before"),
+    "correction": ("none", "bias", "start", "both"),
+    "readout": ("membrane", "count", "softmax_rate"),
+    "readout_delay": (0, 3),
+    "threshold_scale": (1.0, 0.5),
+}
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_settings_compose(seed):
+    """Any of them beside any other gives a network that is consistent, runs, and says how it was made."""
+    random = np.random.default_rng(seed)
+    chosen = {name: values[random.integers(len(values))] for name, values in EVERY.items()}
+    for make in (Plain, Residual, lambda: Plain(nn.MaxPool2d)):
+        method = Method(**chosen, correction_timesteps=8, balance_timesteps=4)
+        conversion = convert(make(), SHAPE, LABELS, inputs(6), method=method, max_error=None, check_timesteps=8)
+        assert np.isfinite(conversion.report.output_error)
+        assert all(conversion.network.provenance[name] == chosen[name] for name in ("reset", "v_init", "per"))
+        assert Network.shapes_of(conversion.network.input_shape, conversion.network.layers)

@@ -25,7 +25,6 @@ class Trains:
 
     def __init__(self, network: Network, calibration: Tensor, method: Method, timesteps: int) -> None:
         self.network, self.timesteps = network, timesteps
-        self.shapes = network.shapes()
         largest = max(int(np.prod(shape)) for shape in self.shapes.values())
         self.n = max(1, min(len(calibration), MOST_BYTES // (2 * largest * timesteps)))
         current = calibration[: self.n] * method.input_scale
@@ -36,6 +35,14 @@ class Trains:
         else:
             random = torch.Generator().manual_seed(method.seed)
             self.sent = {"input": torch.stack([poisson(current, random) for _ in range(timesteps)]).to(torch.int8)}
+
+    @property
+    def network(self) -> Network:
+        return self._network
+
+    @network.setter
+    def network(self, network: Network) -> None:
+        self._network, self.shapes = network, network.shapes()
 
     @property
     def notes(self) -> list[str]:
