@@ -13,10 +13,11 @@ import numpy as np
 from ..errors import EventError, RecordingError
 from ..kernel_cache import kernel
 from . import guard
+from .evt_words import LARGEST, LEAST, MOST_X, MOST_Y
 from .extent import sensor_of
 from .prophesee import DAT_TYPES, SENSORS, BasedWriter, open_header
 from .recording import ReadOptions, Source
-from .words import LARGEST, LEAST, MOST_X, MOST_Y, WordSource
+from .words import WordSource
 
 PERIOD_US = 1 << 32
 _CHANGES = (0x00, 0x0C)

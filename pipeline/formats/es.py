@@ -14,10 +14,11 @@ import numpy as np
 from ..errors import EventError, RecordingError
 from ..events import SensorSize
 from ..kernel_cache import kernel
+from .evt_words import SPECIAL
 from .extent import sensor_of
 from .prophesee import SENSORS
 from .recording import ReadOptions, Source
-from .words import SPECIAL, WordSource
+from .words import WordSource
 from .write import RecordingWriter
 
 MARK = b"Event Stream"

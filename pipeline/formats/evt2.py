@@ -11,13 +11,22 @@ from typing import Any
 import numpy as np
 
 from ..kernel_cache import kernel
+from .evt_words import (
+    LARGEST,
+    LEAST,
+    MOST_X,
+    MOST_Y,
+    NO_TIME,
+    TIME_HIGH,
+    UNPLACED,
+    advance,
+    count_other,
+)
 from .prophesee import BasedWriter, Header, RawSource
 from .recording import ReadOptions, Source
-from .words import LARGEST, LEAST, MOST_X, MOST_Y, SPECIAL, TRIGGERS, UNKNOWN, UNKNOWN_TYPES, UNPLACED, WRAPS
 
 PERIOD_US = 1 << 34
-ON, TIME_HIGH, TRIGGER, OTHERS = 0x1, 0x8, 0xA, 0xE  # 0x0: an event of less light; 0xF: OTHERS goes on
-NO_TIME = -1  # in a state: no word of time yet
+ON = 0x1  # the type of an event of more light; 0x0: of less
 
 
 class Evt2(RawSource):
@@ -66,36 +75,13 @@ def decode(words, state, events, counts):
             events[kept]["p"] = kind == ON
             kept += 1
         elif kind == TIME_HIGH:
-            high, base = advance(high, base, np.int64(word & np.uint32(0x0FFF_FFFF)) << 6, counts)
+            high, base = advance(high, base, np.int64(word & np.uint32(0x0FFF_FFFF)) << 6, PERIOD_US, counts)
             largest = max(largest, high + 64 - last)  # at least the step of the event that follows
         else:
             count_other(kind, counts)
     state[0], state[1] = high, base
     counts[LEAST], counts[LARGEST], counts[MOST_X], counts[MOST_Y] = least, largest, most_x, most_y
     return used, kept
-
-
-@kernel(inline="always")
-def advance(high, base, raw, counts):
-    """The time of a word of time with overflows, and what they add up to."""
-    now = base + raw
-    if high >= 0 and now <= high - PERIOD_US // 2:
-        counts[WRAPS] += 1
-        base += PERIOD_US
-        now += PERIOD_US
-    return now, base
-
-
-@kernel(inline="always")
-def count_other(kind, counts):
-    """A word that is no event and no time."""
-    if kind == TRIGGER:
-        counts[TRIGGERS] += 1
-    elif kind >= OTHERS:
-        counts[SPECIAL] += 1
-    else:
-        counts[UNKNOWN] += 1
-        counts[UNKNOWN_TYPES] |= np.int64(1) << np.int64(kind)
 
 
 class Evt2Writer(BasedWriter):

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from ..kernel_cache import kernel
-from .evt2 import NO_TIME, ON, PERIOD_US, TIME_HIGH, advance, count_other
+from .evt2 import ON, PERIOD_US
+from .evt_words import NO_TIME, TIME_HIGH, UNPLACED, advance, count_other
 from .prophesee import SAMPLE, BasedWriter, Header, RawSource, is_swapped
 from .recording import ReadOptions, Source
-from .words import UNPLACED, whole_words
+from .words import whole_words
 
 
 class Evt21(RawSource):
@@ -65,7 +66,7 @@ def decode(words, state, events, counts):
                 counts[UNPLACED] += kept - first
                 kept = first
         elif kind == TIME_HIGH:
-            high, base = advance(high, base, np.int64(upper & np.uint32(0x0FFF_FFFF)) << 6, counts)
+            high, base = advance(high, base, np.int64(upper & np.uint32(0x0FFF_FFFF)) << 6, PERIOD_US, counts)
         else:
             count_other(kind, counts)
     state[0], state[1] = high, base

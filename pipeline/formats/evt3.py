@@ -13,14 +13,13 @@ from typing import Any
 import numpy as np
 
 from ..kernel_cache import kernel
+from .evt_words import NO_TIME, SPECIAL, TIME_HIGH, UNPLACED, advance, count_other
 from .prophesee import BasedWriter, Header, RawSource
 from .recording import ReadOptions, Source
-from .words import SPECIAL, TRIGGERS, UNKNOWN, UNKNOWN_TYPES, UNPLACED, WRAPS
 
 PERIOD_US = 1 << 24
 ADDR_Y, OTHER_Y, ADDR_X, BASE_X, VECTOR_12, VECTOR_8, TIME_LOW, CONTINUED_4 = range(8)
-TIME_HIGH, TRIGGER, OTHERS = 0x8, 0xA, 0xE  # and 0xF: OTHERS goes on
-NONE = -1  # in a state: not yet told
+NONE = -1  # a row or column that is not yet told
 OTHER = -2  # the row of something else, as exposures of the Gen 3 ATIS
 _FAR = 1 << 14  # columns beyond all sensors: vectors without end do not come around
 
@@ -32,7 +31,7 @@ class Evt3(RawSource):
     word = np.dtype("<u2")
 
     def prepare(self, header: Header) -> None:
-        self.first_state = (NONE, header.base_us, 0, NONE, NONE, 0)
+        self.first_state = (NO_TIME, header.base_us, 0, NONE, NONE, 0)
 
     @property
     def decode(self) -> Callable[..., Any]:
@@ -87,24 +86,17 @@ def decode(words, state, events, counts):
             else:
                 x = min(x + (12 if kind == VECTOR_12 else 8), _FAR)
         elif kind == TIME_HIGH:
-            now = base + ((word & 0xFFF) << 12)
-            if high >= 0 and now <= high - PERIOD_US // 2:
-                counts[WRAPS] += 1
-                base += PERIOD_US
-                now += PERIOD_US
-            if now != high:
+            before = high
+            high, base = advance(high, base, (word & 0xFFF) << 12, PERIOD_US, counts)
+            if high != before:
                 low = np.int64(0)
-            high = now
         elif kind == OTHER_Y:
             y = np.int64(OTHER)
             counts[SPECIAL] += 1
-        elif kind == TRIGGER:
-            counts[TRIGGERS] += 1
-        elif kind == CONTINUED_4 or kind >= OTHERS:
+        elif kind == CONTINUED_4:
             counts[SPECIAL] += 1
         else:
-            counts[UNKNOWN] += 1
-            counts[UNKNOWN_TYPES] |= np.int64(1) << kind
+            count_other(kind, counts)
     state[0], state[1], state[2], state[3], state[4], state[5] = high, base, low, y, x, on
     return used, kept
 

@@ -30,7 +30,7 @@ DEFECTS = {  # every counter that a reading may fill: what it counts
     "outside_sensor": "events outside the sensor, left out (only when skipping faults)",
     "invalid_events": "events that the file itself marks as invalid, left out",
     "unplaced_events": "events before the file first says when and where, left out",
-    "special_words": "words that are no events: triggers, external inputs, overflow markers",
+    "special_words": "words that are no events: external inputs, overflow markers, counters",
     "trigger_words": "words of external triggers (EVT 2.0, 2.1, 3.0)",
     "unknown_words": "words of types that the format does not have, left out",
     "frame_words": "words that are samples of frames or of the motion sensor",

@@ -12,14 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..events import EVENT_DTYPE, SensorSize
+from .evt_words import COUNTS, LEAST, UNKNOWN_TYPES
 from .guard import is_steady
 from .recording import Batch, Reading, Source
 
 BLOCK = 1 << 17  # bytes read at once; with its events, it stays within a core's own cache
 ROOM = 1 << 15  # events that a kernel may fill at a call
-# Places in the counts that a kernel fills. The last four, of the fastest kernels only: guard.extremes of the call.
-SPECIAL, TRIGGERS, UNPLACED, WRAPS, UNKNOWN, UNKNOWN_TYPES, LEAST, LARGEST, MOST_X, MOST_Y = range(10)
-COUNTS = 10
 _COUNTERS = ("special_words", "trigger_words", "unplaced_events", "clock_wraps", "unknown_words")
 _FEW = 100  # words of unknown types that a file may hold, whatever its length
 

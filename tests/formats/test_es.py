@@ -6,7 +6,7 @@ import pytest
 from dvs_run.pipeline.errors import EventError, RecordingError
 from dvs_run.pipeline.events import EVENT_DTYPE, SensorSize
 from dvs_run.pipeline.formats import es, open_recording, open_writer
-from dvs_run.pipeline.formats.words import COUNTS
+from dvs_run.pipeline.formats.evt_words import COUNTS
 
 from .. import naive
 from .files import SMALL, read_all

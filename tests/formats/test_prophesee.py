@@ -8,7 +8,7 @@ import pytest
 from dvs_run.pipeline.errors import EventError, RecordingError
 from dvs_run.pipeline.events import EVENT_DTYPE, SensorSize
 from dvs_run.pipeline.formats import dat, evt2, evt3, evt21, open_recording, open_writer, prophesee
-from dvs_run.pipeline.formats.words import COUNTS
+from dvs_run.pipeline.formats.evt_words import COUNTS
 
 from .. import naive
 from .files import read_all
