@@ -4,6 +4,7 @@ from pathlib import Path
 
 from ..errors import RecordingError
 from ..events import SensorSize
+from . import guard
 from .recording import Reading, ReadOptions, Source, Stopped
 
 KNOWN = (  # the cameras whose recordings lack a size; from small to large
@@ -24,8 +25,8 @@ def sensor_of(
     try:
         for batch in source.batches(Reading(path, ReadOptions(on_error="stop", packet_events=1 << 16))):
             if len(batch.events):
-                width = max(width, int(batch.events["x"].max()) + 1)
-                height = max(height, int(batch.events["y"].max()) + 1)
+                _, _, x, y = guard.extremes(batch.events)
+                width, height = max(width, int(x) + 1), max(height, int(y) + 1)
     except Stopped:
         pass
     for sensor in known:

@@ -103,13 +103,13 @@ def format_of(path: Path) -> str:
     """evt2, evt21, evt3 or dat; the file's own name for a format that we do not read; "" for no such file at all."""
     with open(path, "rb") as file:
         header = read_header(file)
+        if header.format:
+            return header.format
         file.seek(header.start)
-        data = file.read(SAMPLE)
-    if header.format:
-        return header.format
-    if header.start and (not data or (data[0] in DAT_TYPES and data[1:2] in (b"", b"\x08"))):
-        return "dat"
-    return look(data) or ("dat" if header.start else "")
+        kind = file.read(2)
+        if header.start and (not kind or (kind[0] in DAT_TYPES and kind[1:] in (b"", b"\x08"))):
+            return "dat"
+        return look(kind + file.read(SAMPLE - len(kind))) or ("dat" if header.start else "")
 
 
 def open_header(path: Path, container: str) -> Header:

@@ -186,7 +186,7 @@ def test_a_header_says_the_format_and_the_sensor_in_many_ways(tmp_path, header, 
 OTHERS = (
     (
         b"% format HISTO3D;width=320;height=320\n% end\n\x00\x00",
-        "Prophesee recording of a format that is not supported",
+        "Prophesee recording of the format HISTO3D",
     ),
     (b"% evt 4.0\n% end\n\x00\x00", "Prophesee recording of the format EVT 4.0"),
     (b"% Version 2\n\x0e\x08", r"a DAT file of triggers \(type 14\), want changes"),
