@@ -120,6 +120,14 @@ def convert(
         str | None,
         typer.Option(help="`membrane` of the last layer, or `count` of its spikes", rich_help_panel=METHOD),
     ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="any other of docs/conversion.md: clamp_steps=10; may be repeated",
+            rich_help_panel=METHOD,
+        ),
+    ] = None,
     budget: Annotated[
         str | None,
         typer.Option(
@@ -161,12 +169,12 @@ def convert(
     Exit code 0: done; 1: refused, or more was lost than --max-loss allows; 2: the command line is wrong.
     """
     try:
-        from .convert_run import Order, Settings, run
+        from .convert_run import Order, Settings, more_settings, run
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
         raise DvsError(f"converting needs torch ({error}); install the extra: pip install 'dvs-run[train]'") from None
-    settings = Settings(
+    chosen = Settings(
         method,
         {
             "percentile": percentile,
@@ -179,6 +187,7 @@ def convert(
             "input": encoding,
             "input_scale": input_scale,
             "readout": readout,
+            **more_settings(settings or []),
         },
         readout_window_us,
     )
@@ -203,7 +212,7 @@ def convert(
         seed=seed,
         timestep_us=timestep_us,
         window_ms=window_ms,
-        settings=settings,
+        settings=chosen,
         budget=budget,
         search_seconds=search_seconds,
         max_loss=max_loss,

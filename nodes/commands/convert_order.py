@@ -1,6 +1,8 @@
 """What the user asked `dvs convert` for, checked as far as the command line alone can tell."""
 
-from dataclasses import dataclass, replace
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,23 @@ from .convert_data import Source
 
 if TYPE_CHECKING:
     from ...pipeline.convert.load import LoadedModel
+
+
+SETTABLE = tuple(field.name for field in fields(Method) if field.name != "lambdas")
+
+
+def more_settings(texts: Sequence[str]) -> dict[str, Any]:
+    """ "clamp_steps=10" and the like. Raises typer.BadParameter for what is no setting of a method."""
+    found: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or name not in SETTABLE:
+            raise typer.BadParameter(f"--set {text}: want NAME=VALUE with one of {', '.join(SETTABLE)}")
+        try:
+            found[name] = json.loads(value)
+        except json.JSONDecodeError:
+            found[name] = value
+    return found
 
 
 @dataclass(frozen=True)

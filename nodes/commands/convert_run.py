@@ -16,7 +16,7 @@ from ...pipeline.errors import counted
 from ...pipeline.network import Network
 from .convert_choice import Progress, print_choice
 from .convert_data import class_names, the_classes, the_parts
-from .convert_order import Order, Settings
+from .convert_order import Order, Settings, more_settings
 from .convert_report import print_check, print_layers
 from .convert_verdict import judge, show
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ...pipeline.convert.verdict import Verdict
 
 LOOK = 128  # timesteps, where nothing else says how many
-__all__ = ["Order", "Settings", "run"]
+__all__ = ["Order", "Settings", "more_settings", "run"]
 
 
 @dataclass(frozen=True)
@@ -163,6 +163,10 @@ def _say_what_is_there(job: _Job, console: Console) -> None:
     console.print(
         f"{len(parts.calibration):,} inputs to calibrate on, {chosen_on}{len(parts.verdict):,} to judge on{unseen}"
     )
+    accuracy = job.loaded.extra.get("accuracy")
+    if isinstance(accuracy, dict) and "validation" in accuracy:
+        n = accuracy.get("n", "?")
+        console.print(f"the CNN: {accuracy['validation']:.2%} of {n} samples, when it was trained")
     for note in (*job.notes, *parts.calibration.notes):
         console.print(f"note: {note}", markup=False)
     console.print()

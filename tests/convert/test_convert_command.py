@@ -228,6 +228,7 @@ def bad_files(folder):
         (["--labels", "labels.npy"], "give that, too"),
         (["--validation-labels", "labels.npy"], "give that, too"),
         (["--input-shape", "8x8"], "want CHANNEL,HEIGHT,WIDTH"),
+        (["--set", "speed=3"], "want NAME=VALUE with one of normalization"),
         (["--percentile", "many"], "unable to parse string as a number"),
     ],
 )
