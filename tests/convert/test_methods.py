@@ -480,7 +480,7 @@ def test_settings_compose(seed):
     chosen = {name: values[random.integers(len(values))] for name, values in EVERY.items()}
     for make in (Plain, Residual, lambda: Plain(nn.MaxPool2d)):
         method = Method(**chosen, correction_timesteps=8, balance_timesteps=4)
-        conversion = convert(make(), SHAPE, LABELS, inputs(6), method=method, max_error=None, check_timesteps=8)
+        conversion = convert(make(), SHAPE, LABELS, inputs(6), method=method, max_error=None, check_timesteps=16)
         assert np.isfinite(conversion.report.output_error)
         assert all(conversion.network.provenance[name] == chosen[name] for name in ("reset", "v_init", "per"))
         assert Network.shapes_of(conversion.network.input_shape, conversion.network.layers)
