@@ -279,3 +279,43 @@ def test_reading_goes_on_from_any_place_where_it_has_been(tmp_path, container):
             assert np.array_equal(np.concatenate(rest)["t"], events["t"][read:])
     assert read == len(events)
     assert len(decoded) > 3
+
+
+NOISY = (  # what a file may begin with
+    b"% evt 2.0\n% end\n",
+    b"% evt 3.0\n% end\n",
+    b"% format EVT21;endianness=little\n% end\n",
+    b"% Version 2\n% end\n\x0c\x08",
+    b"% Version 1\n\x00\x08",
+    b"Event Stream\x02\x00\x00\x01\x80\x00\x80\x00",
+    b"Event Stream\x02\x00\x00\x02\x80\x00\x80\x00",
+)
+
+
+@pytest.mark.parametrize("start", NOISY)
+def test_noise_after_a_good_header_is_a_fault_and_gives_no_event_outside_the_sensor(tmp_path, start):
+    path = tmp_path / "noise"
+    for seed in range(20):
+        path.write_bytes(start + np.random.default_rng(seed).integers(0, 256, 5001, np.uint8).tobytes())
+        with pytest.raises(RecordingError, match="noise"):
+            list(open_recording(path, sensor=SensorSize(128, 128)))
+        events, recording = read_all(path, sensor=SensorSize(128, 128), on_error="skip")
+        assert (np.diff(events["t"]) >= 0).all()
+        assert max(events["x"].max(initial=0), events["y"].max(initial=0)) < 128
+        assert sum(recording.defects.values()) > 0
+
+
+@pytest.mark.parametrize("container", ["dat", "evt2", "evt21", "evt3", "es"])
+def test_a_writer_that_dies_leaves_every_event_it_was_given(tmp_path, container):
+    first_us = 0 if container == "es" else 1 << 50
+    events = naive.random_recorded_events(3000, VGA, 8, first_us=first_us)
+    path, left = tmp_path / "made", tmp_path / "left"
+    writer = open_writer(path, VGA, container=container)
+    for piece in np.array_split(events, 3):
+        writer.write(piece)
+        left.write_bytes(path.read_bytes())  # what another process would find if this one were killed now
+        again, recording = read_all(left)
+        assert np.array_equal(again, events[: writer.events_written])
+        assert recording.sensor == VGA
+    writer.close()
+    assert path.read_bytes() == left.read_bytes()
