@@ -8,13 +8,18 @@ PART   ablation   {reset} x {percentile} x {input} x {v(0)} on validation images
        presets    every preset on validation images
        test       the methods in TEST on all test images, once they were chosen on validation images
 
+With another --model, such as a VGG with batch norm of `dvs train`, give another --result; "ecc" then also folds its
+batch norms with epsilons that are not theirs, as a converter without consistency maintenance (CMB) does.
+
 Calibration and validation images are of the training set; test images are looked at in "test" alone.
 """
 
 import argparse
+import copy
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from dvs_run.pipeline.cifar import CIFAR10_NAMES, read_cifar10
 from dvs_run.pipeline.convert.load import load_model
@@ -41,6 +46,7 @@ ECC = {
     "CN, TRE, pools that spike": Method.preset("ecc2022"),
     "CN, TRE, thresholds x 0.5": Method(percentile=100, v_init=0.5, threshold_scale=0.5),
 }
+EPSILONS = (0.0, 1e-3, 1e-2)  # torch's own is 1e-5, Keras' 1e-3
 TEST = {
     "burst": (Method.preset("burst"), 16),
     "one spike, corrected at 32": (Method.preset("calibrated"), 32),
@@ -60,6 +66,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--validation", type=int, default=250, help="images of the training set")
     parser.add_argument("--pieces", type=Path, default=Path("runs/conversion-cifar10"))
+    parser.add_argument("--result", default="conversion-cifar10", help="name of the file in benchmarks/results")
     parser.add_argument("--only", default="", help="rows whose name holds this")
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -70,10 +77,10 @@ def main() -> None:
     )
     command = (
         f"python -m benchmarks.conversion_cifar10 {' '.join(ROWS)} --validation {given.validation} "
-        f"--model {given.model.name} --data data/cifar-10-batches-bin"
+        f"--model {given.model.name} --result {given.result} --data data/cifar-10-batches-bin"
     )
     bench = Bench(
-        "conversion-cifar10",
+        given.result,
         command,
         load_model(given.model).model,
         CIFAR10_NAMES,
@@ -88,6 +95,23 @@ def main() -> None:
         for name, (method, timesteps) in ROWS[part].items():
             if given.only in name:
                 bench.row(part, name, method, timesteps, shown, counts=part == "ecc")
+        for epsilon in EPSILONS if part == "ecc" and norms(bench.model) else ():
+            name, method = f"CN, TRE, epsilon {epsilon:g} (without CMB)", ECC["CN, TRE"]
+            if given.only in name:
+                wrong = with_epsilon(bench.model, epsilon)
+                bench.row(part, name, method, 64, shown, counts=True, converted=wrong)
+
+
+def norms(model: nn.Module) -> list[nn.BatchNorm2d]:
+    return [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+
+
+def with_epsilon(model: nn.Module, epsilon: float) -> nn.Module:
+    """A copy whose batch norms are folded as if their epsilon were another: for the ablation alone."""
+    wrong = copy.deepcopy(model)
+    for norm in norms(wrong):
+        norm.eps = epsilon
+    return wrong
 
 
 if __name__ == "__main__":
