@@ -16,7 +16,7 @@ from ..network import IF, LIF
 from ..neurons import Neurons
 from .activation import Activation
 from .method import Method
-from .scales import Scale
+from .scales import Scale, most_spikes
 
 FORGETS = 1e-30  # of the potential is left in the next timestep: nothing, in floating point as in whole numbers
 ROOM = 16  # spikes of a neuron without a highest level; if calibration saw more than half of it, twice that
@@ -37,12 +37,11 @@ def plan(node: Activation, scale: Scale, method: Method) -> Plan:
     """How the neurons of an activation work. Relays, which hand on spikes, are build.py's."""
     own = torch.from_numpy(scale.values)
     if node.kind == "quantized" and method.stepped != "rate":
-        levels = node.levels or max(ROOM, 2 * int(np.ceil(scale.maximum / float(node.step or 1.0))))
+        levels = node.levels or max(ROOM, 2 * round(scale.maximum / float(node.step or 1.0)))
         return Plan(torch.full_like(own, float(node.step or 1.0)), levels, forgets=True, shift=node.shift)
+    most = most_spikes(node, scale.values, method)
     if node.signed:
-        most = method.signed_parts * (1 if node.ceiling is not None else method.max_spikes)
-        return Plan(own / method.signed_parts, most)
-    most = 1 if node.ceiling is not None else method.max_spikes
+        return Plan(own / method.signed_parts, method.signed_parts * most)
     start = method.v_init if isinstance(method.v_init, float) else 0.0  # words are put in their place by methods/
     return Plan(own, most, v_init=node.shift if node.kind == "quantized" else start)
 

@@ -1,8 +1,9 @@
 """Choose the scale λ of every population from calibration activations (Diehl 2015; Rueckauer 2016, 2017).
 
 λ is a percentile of the activations, so that a firing rate of 1 stands for the activation λ and what lies above is
-clipped. Where an activation has a ceiling that it reaches, λ is that ceiling exactly: the neuron saturates where the
-CNN does. λ is rounded to six digits: the weights then do not depend on the order in which a machine adds.
+clipped. Where an activation has a ceiling that it reaches, λ is that ceiling exactly, or a whole part of it of which
+the neuron sends at most as many in a timestep (bursts): it saturates where the CNN does. λ is rounded to six digits:
+the weights then do not depend on the order in which a machine adds.
 
 Calibration inputs go through the CNN some at a time; of every population only its largest values are kept, as many as
 the percentile needs, so that it is exact however many inputs there are (of a low percentile of very many values a
@@ -35,7 +36,7 @@ class Scale:
     values: np.ndarray  # float64 (channels,): λ; all alike unless normalized per channel
     maximum: float  # largest magnitude seen
     dead: float  # share of neurons whose activation was never other than 0
-    clipped: float  # share of all activations above λ in magnitude
+    clipped: float  # share of all activations above what all spikes of a timestep stand for, in magnitude
 
 
 def measure_scales(
@@ -65,6 +66,7 @@ def measure_scales(
     scales: dict[str, Scale] = {}
     for node in populations:
         scales[node.name] = seen[node.name].scale(method)
+        notes += seen[node.name].notes
         if seen[node.name].sampled:
             notes.append(f"the percentile of {node.name} is of every {seen[node.name].every}th of its values")
     return scales, notes
@@ -89,6 +91,7 @@ class _Largest:
         self.nonzero = torch.zeros(self.rows, dtype=torch.int64)
         self.above = 0  # of a given λ
         self.ceiling = node.ceiling
+        self.notes: list[str] = []
 
     @property
     def sampled(self) -> bool:
@@ -119,7 +122,6 @@ class _Largest:
 
     def scale(self, method: Method) -> Scale:
         channels = self.active.shape[0]
-        factor = 1.0 if self.ceiling is not None else method.threshold_scale_of(self.node.name)
         if self.given is not None:
             values = np.broadcast_to(np.asarray(self.given, np.float64), (channels,)).copy()
             if not (values > 0).all():
@@ -128,8 +130,28 @@ class _Largest:
             values = np.ones(channels)
         else:
             values = np.broadcast_to([self._lambda(row, method) for row in range(self.rows)], (channels,)).copy()
-        values = values * factor
-        return Scale(self.node.name, values, self.maximum, float((~self.active).double().mean()), self._clipped(values))
+        if self.ceiling is None:
+            values = values * method.threshold_scale_of(self.node.name)
+        elif self.given is None and self.node.kind != "quantized":
+            values = self._parts_of_the_ceiling(values, self.ceiling, method)
+        clipped = self._clipped(values * most_spikes(self.node, values, method))
+        return Scale(self.node.name, values, self.maximum, float((~self.active).double().mean()), clipped)
+
+    def _parts_of_the_ceiling(self, values: np.ndarray, ceiling: float, method: Method) -> np.ndarray:
+        """λ so that a whole number of spikes is the ceiling; but one that was never reached may be out of reach."""
+        scale = method.threshold_scale_of(self.node.name)
+        wanted = ceiling / (float(values.max()) * scale)
+        reached = float(values.max()) >= ceiling
+        if not reached and wanted >= method.max_spikes:
+            return values * scale
+        whole = math.floor(wanted + 1e-6) if reached else math.ceil(wanted - 1e-6)
+        parts = max(1, min(method.max_spikes, whole))
+        if reached and abs(parts - wanted) > 1e-6:
+            self.notes.append(
+                f"a spike of {self.node.name} stands for 1/{parts} of its ceiling, not for {scale:g} of it: a whole "
+                f"number of spikes, at most {method.max_spikes} a timestep, is to end exactly there"
+            )
+        return np.full(len(values), ceiling / parts)
 
     def _lambda(self, row: int, method: Method) -> float:
         """The percentile; the largest value where it is 0, as in a population that is silent nearly always; else 1."""
@@ -144,7 +166,7 @@ class _Largest:
         value = value or float(kept[0] if len(kept) else 0.0)
         if self.ceiling is not None and (value >= self.ceiling or self.node.kind == "quantized"):
             value = self.ceiling
-        elif self.ceiling is not None and value > 0 and self.maximum >= self.ceiling:
+        elif self.ceiling is not None and self.maximum >= self.ceiling:
             value = self.ceiling  # some inputs reach it: the neurons saturate where the CNN does
         return float(f"{value:.6g}") if value > 0.0 else 1.0
 
@@ -153,6 +175,15 @@ class _Largest:
             return self.above / max(self.values, 1)
         limit = torch.from_numpy(values[: self.rows].copy()).to(self.kept.dtype).view(-1, 1)
         return float((self.kept > limit).sum()) * self.every / max(self.values, 1)
+
+
+def most_spikes(node: Activation, values: np.ndarray, method: Method) -> int:
+    """Spikes of one neuron in one timestep (of one sign: in units of λ): as many as stay within the ceiling."""
+    if node.ceiling is None:
+        return method.max_spikes
+    if node.kind == "quantized":
+        return 1
+    return max(1, min(method.max_spikes, math.floor(node.ceiling / float(values.max()) + 1e-6)))
 
 
 def _undefined(name: str) -> ConversionError:

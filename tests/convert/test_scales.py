@@ -155,3 +155,50 @@ def test_the_verdict_names_the_worst_layer_and_what_to_try():
     worst = max((layer for layer in report.layers if layer.rate is not None), key=lambda layer: layer.error)
     assert f"the worst layer is {worst.name}" in report.verdict
     assert "try a higher percentile" in report.verdict
+
+
+def ceiling(c, weight=3.0):
+    """min(max(weight * x, 0), c) of one pixel, then a linear layer that hands it on."""
+    model = nn.Sequential(nn.Conv2d(1, 1, 1, bias=False), nn.Hardtanh(0.0, c), nn.Flatten(), nn.Linear(1, 2))
+    nn.init.constant_(model[0].weight, weight)
+    return model.eval()
+
+
+@pytest.mark.parametrize("parts", [1, 4, 16])
+def test_bursts_end_exactly_at_a_ceiling_and_are_finer_below_it(parts):
+    pixels = torch.linspace(-1, 1, 21).view(-1, 1, 1, 1)
+    method = Method(threshold_scale=1 / parts, max_spikes=64)
+    conversion = convert(ceiling(1.5), (1, 1, 1), ["a", "b"], pixels, method=method)
+    neurons = next(layer for layer in conversion.network.layers if layer.name == "1")
+    assert neurons.max_spikes == parts
+    (report, _) = conversion.report.layers
+    assert report.scale == pytest.approx(1.5 / parts)
+    assert report.clipped == 0
+    assert report.error < 0.01 / parts
+
+
+def test_finer_spikes_than_bursts_allow_still_reach_the_ceiling():
+    pixels = torch.linspace(-1, 1, 21).view(-1, 1, 1, 1)
+    conversion = convert(
+        ceiling(1.5), (1, 1, 1), ["a", "b"], pixels, method=Method(threshold_scale=1 / 16, max_spikes=6)
+    )
+    assert conversion.report.layers[0].scale == pytest.approx(1.5 / 6)
+    assert conversion.report.layers[0].error < 0.01
+    assert any("1/6 of its ceiling" in note for note in conversion.network.provenance["notes"])
+
+
+def test_a_part_that_does_not_divide_a_ceiling_is_rounded_and_told():
+    pixels = torch.linspace(-1, 1, 21).view(-1, 1, 1, 1)
+    method = Method(threshold_scale=0.3, max_spikes=8)
+    conversion = convert(ceiling(1.5), (1, 1, 1), ["a", "b"], pixels, method=method)
+    assert conversion.report.layers[0].scale == pytest.approx(0.5)
+    assert any("1/3 of its ceiling, not for 0.3" in note for note in conversion.network.provenance["notes"])
+
+
+def test_a_ceiling_that_calibration_never_saw_still_cuts_off_what_comes_later():
+    pixels = torch.linspace(-1, 1, 21).view(-1, 1, 1, 1)
+    method = Method(threshold_scale=1 / 4, max_spikes=64)
+    conversion = convert(ceiling(6.0), (1, 1, 1), ["a", "b"], pixels, method=method)
+    neurons = next(layer for layer in conversion.network.layers if layer.name == "1")
+    assert neurons.max_spikes * conversion.report.layers[0].scale == pytest.approx(6.0)
+    assert conversion.report.layers[0].scale <= 3.0 / 4
