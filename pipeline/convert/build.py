@@ -58,7 +58,9 @@ class _Build:
 
     def result(self, readout: str) -> Built:
         for node in self.cnn.nodes:
-            if isinstance(node, Activation):
+            if isinstance(node, Activation) and node.kind in BITS:
+                self.bits(node)
+            elif isinstance(node, Activation):
                 self.population(node)
             elif isinstance(node, folded.MaxPool):
                 self.max_pool(node)
@@ -75,8 +77,6 @@ class _Build:
     # --- populations -----------------------------------------------------------------------------------------------
 
     def population(self, node: Activation) -> None:
-        if node.kind in BITS:
-            return self.bits(node)
         how = plan(node, self.scales[node.name], self.method)
         if node.relay:
             most = max(self.method.signed_parts, how.most) * self.method.max_spikes
@@ -105,8 +105,7 @@ class _Build:
             source = self.current(node.inputs[0], self.largest(node.inputs[0]))
         self.weights[node.name] = self.below
         self.layers[node.name] = bits(node, source, threshold, len(ones))
-        self.lambdas[node.name], self.most[node.name] = ones, 1
-        self.rates[node.name] = (node.name, ones)
+        self.lambdas[node.name], self.most[node.name], self.rates[node.name] = ones, 1, (node.name, ones)
 
     def is_whole(self, name: str) -> bool:
         """Whether the spikes of a value are, in every timestep, those that the CNN's activation stands for."""
@@ -144,6 +143,8 @@ class _Build:
         if self.method.form == "weights":
             return torch.ones_like(own)
         weights = self.nodes.get(node.inputs[0])
+        while isinstance(weights, folded.SumPool):
+            weights = self.nodes.get(weights.inputs[0])
         if isinstance(weights, Weighted):
             magnitude = one_bit(scaled(weights, self.spikes(weights.inputs[0])[1]))
             if magnitude is not None:  # weights of +1 and -1: their scale goes into the threshold too

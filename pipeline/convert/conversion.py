@@ -4,7 +4,6 @@ Every layer either folds exactly (graph.py, rules.py, fold.py), is scaled by wha
 and is measured against the CNN (report.py), or the conversion raises ConversionError and names it.
 """
 
-import copy
 import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,14 +13,13 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from ..errors import ConversionError, counted
 from ..network import Delay, Network, Neurons, Readout
 from .activation import JUMPS
 from .build import Built, build_layers
 from .cnn import Activation, Cnn, Weighted
-from .discrete import decided
+from .discrete import decided, in_double
 from .graph import import_cnn
 from .method import Method
 from .methods.balance import balanced
@@ -174,7 +172,7 @@ def folding_check(model: nn.Module, cnn: Cnn, samples: Tensor, output: int | str
     In float64 where activations jump: in float32 a rounding would now and then take them to the next level.
     """
     if any(node.kind in JUMPS for node in cnn.populations()):
-        model, samples = _in_double(model), samples.double()
+        model, samples = in_double(model), samples.double()
     modes = {module: module.training for module in model.modules()}
     found, wanted = [], []
     try:
@@ -200,28 +198,6 @@ def folding_check(model: nn.Module, cnn: Cnn, samples: Tensor, output: int | str
             "it a mistake of ours? Nothing was converted"
         )
     return error
-
-
-def _in_double(model: nn.Module) -> nn.Module:
-    """A copy that computes in float64 with the very weights that were imported, those made of others included."""
-    model = copy.deepcopy(model).eval()
-    for module in list(model.modules()):
-        if isinstance(module, parametrize.ParametrizationList):
-            made = _Constant(module().detach())
-            del module[:]
-            module.append(made)
-    return model.double()
-
-
-class _Constant(nn.Module):
-    """In place of what computes a weight."""
-
-    def __init__(self, value: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("value", value)
-
-    def forward(self, *of: Tensor) -> Tensor:
-        return self.value
 
 
 def _one_result(given: Any, output: int | str | None) -> Tensor:

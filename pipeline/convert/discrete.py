@@ -1,25 +1,28 @@
 """Activations of few values as neurons that lose nothing: quantized ReLUs, and those of one bit.
 
-A quantized ReLU of steps s, shift β and n levels is what a neuron does within one timestep, if it may send several spikes:
+A quantized ReLU of steps s, shift β and n levels is what a neuron does within one timestep if it may send several
+spikes:
 
     v = z + β s      N = min(floor(v / s), n)      s N = s clip(floor(z / s + β), 0, n)
 
-"Burst" (Method.stepped): a neuron that forgets what is left does so in every timestep, each of which is a pass of the CNN,
-exactly. "Rate": threshold n s, v(0) = β n s, one spike a timestep; n timesteps of constant input z then bring N spikes (the
-count form; Bu et al. 2022). From the second layer on this holds only where no neuron fires on charge that later spikes take
-back, so it is an approximation. Layer after layer, n timesteps each, would be exact too, but wants neurons that integrate
-while they are silent: a start_step throws away what arrives before it, so this is not built.
+"Burst" (Method.stepped): a neuron that forgets what is left does so in every timestep, each of which is a pass of the
+CNN, exactly. "Rate": threshold n s, v(0) = β n s, one spike a timestep; n timesteps of constant input z then bring N
+spikes (the count form; Bu et al. 2022). From the second layer on this holds only where no neuron fires on charge that
+later spikes take back, so it is an approximation. Layer after layer, n timesteps each, would be exact too, but wants
+neurons that integrate while they are silent: a start_step throws away what arrives before it, so this is not built.
 
-One bit: a spike where z > 0. The threshold is next to nothing and nothing resets the membrane, so that a neuron tells the
-sign of all that has arrived: of constant input in every timestep, of Poisson spikes sooner or later. (Rueckauer et al. 2017
-subtract the threshold.) Where sums are of ±1 weights and whole spikes, their offset is moved to the middle between two
-possible sums: no decision changes, and weights of 8 bits decide as real ones do.
+One bit: a spike where z > 0. The threshold is next to nothing and nothing resets the membrane, so that a neuron tells
+the sign of all that has arrived: of constant input in every timestep, of Poisson spikes sooner or later. (Rueckauer et
+al. 2017 subtract the threshold.) Where sums are of ±1 weights and whole spikes, their offset is moved to the middle
+between two possible sums: no decision changes, and weights of 8 bits decide as real ones do.
 """
 
+import copy
 from dataclasses import replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from ..errors import ConversionError
 from .activation import BITS, Activation
@@ -39,8 +42,8 @@ def decided(cnn: Cnn, method: Method, streams: bool) -> Method:
     rated, stepped = _rate_before_steps(cnn)
     if method.stepped == "burst" and rated is not None and stepped is not None:
         raise ConversionError(
-            f"layer {stepped.name!r} cannot count in bursts: {rated.name!r} ({rated.kind}) before it has no levels, so its "
-            "value is a rate; train that with an activation of levels (docs/training.md), or use stepped='rate'"
+            f"layer {stepped.name!r} cannot count in bursts: {rated.name!r} ({rated.kind}) before it has no levels, so "
+            "its value is a rate; train that with an activation of levels (docs/training.md), or use stepped='rate'"
         )
     for node in cnn.populations():
         if node.kind == "quantized" and node.name in method.lambdas:
@@ -85,8 +88,8 @@ def scaled(node: Weighted, before: Tensor) -> Tensor:
 def bit_current(node: Activation, layer: Weighted, before: Tensor, most: int | None) -> tuple[Weighted, Tensor, float]:
     """What feeds neurons of one bit: the weights, the unit of each channel, the threshold in it.
 
-    The largest weight of a channel becomes 1: its neurons only tell signs. `most`: so many spikes arrive at each synapse
-    in a timestep, at most, and always whole ones; None: something else arrives.
+    The largest weight of a channel becomes 1: its neurons only tell signs. `most`: so many spikes arrive at each
+    synapse in a timestep, at most, and always whole ones; None: something else arrives.
     """
     weight = scaled(layer, before)
     unit = one_bit(weight) if most is not None else None
@@ -98,5 +101,31 @@ def bit_current(node: Activation, layer: Weighted, before: Tensor, most: int | N
     offset = torch.where((offset - nearest).abs() < 1e-6, nearest, offset)
     middle = offset.floor() + 0.5 if node.kind == "not_negative" else offset.ceil() - 0.5
     up, down = ((sign * weight).clamp(min=0).flatten(1).sum(1) / unit * (most or 0) for sign in (1, -1))
-    middle = middle.clamp(-up.round() - 0.5, down.round() + 0.5)  # beyond, every sum is decided: channels without effect
+    middle = middle.clamp(
+        -up.round() - 0.5, down.round() + 0.5
+    )  # beyond, every sum is decided: channels without effect
     return replace(layer, bias=middle * unit), unit, BETWEEN
+
+
+def in_double(model: nn.Module) -> nn.Module:
+    """A copy that computes in float64 with the very weights that were imported, those made of others included."""
+    model = copy.deepcopy(model).eval()
+    for module in list(model.modules()):
+        if isinstance(module, parametrize.ParametrizationList):
+            made = _Constant(module().detach())
+            del module[:]
+            module.append(made)
+    return model.double()
+
+
+class _Constant(nn.Module):
+    """In place of what computes a weight."""
+
+    value: Tensor
+
+    def __init__(self, value: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("value", value)
+
+    def forward(self, *of: Tensor) -> Tensor:
+        return self.value

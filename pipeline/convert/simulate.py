@@ -223,12 +223,11 @@ def fan_out(network: Network) -> dict[str, Tensor]:
         if isinstance(layer, Linear):
             maps[layer.name] = torch.full(shape, float(layer.weight.shape[0]), dtype=torch.float64)
         elif isinstance(layer, Conv2d):
-            probe = torch.zeros(1, *shape, dtype=torch.float64, requires_grad=True)
             ones = torch.ones(layer.weight.shape, dtype=torch.float64)
-            total = functional.conv2d(
-                probe, ones, None, layer.stride, layer.padding, layer.dilation, layer.groups
-            ).sum()
-            maps[layer.name] = torch.autograd.grad(total, probe)[0][0]
+            options = (None, layer.stride, layer.padding, layer.dilation, layer.groups)
+            with torch.inference_mode(False), torch.enable_grad():  # whatever the caller is in
+                probe = torch.zeros(1, *shape, dtype=torch.float64, requires_grad=True)
+                maps[layer.name] = torch.autograd.grad(functional.conv2d(probe, ones, *options).sum(), probe)[0][0]
     return maps
 
 
