@@ -2,8 +2,9 @@
 
 The knee is the cheapest point in budget whose accuracy is within one standard error of the best in budget (the one
 standard error rule of Breiman, Friedman, Olshen & Stone 1984, section 3.4.3, with cost for the size of a tree). Where
-the user allows a loss against the CNN and the best point keeps to it, so does the knee. Of points of equal cost the
-more accurate is taken, then the one of fewer operations: no other point is as cheap and better.
+the user allows a loss against the CNN, the knee keeps to it with a standard error to spare, or is the best point: at
+the very edge, other samples would refute every second choice. Of points of equal cost the more accurate is taken, then
+the one of fewer operations: no other point is as cheap and better.
 
 The best of many noisy figures is flattered by chance. Whoever wants to know how good the knee is measures it on other
 data.
@@ -84,11 +85,11 @@ def pareto(found: Sequence[Point]) -> list[Point]:
 
 
 def knee(found: Sequence[Point], wanted: float | None = None) -> Point:
-    """See the top. `wanted`: the share that the user wants to keep, used where some point reaches it."""
+    """See the top. `wanted`: the share that the user wants to keep; the knee is a standard error above it, or the best."""
     best = max(found, key=lambda point: (point.share, -point.cost))
     least = best.share - best.standard_error
     if wanted is not None:
-        least = max(least, min(wanted, best.share))
+        least = max(least, min(wanted + best.standard_error, best.share))
     return min((point for point in found if point.share >= least - 1e-12), key=_cheapest)
 
 
