@@ -40,7 +40,7 @@ METHODS = {
     "default": Method(),
     "per channel": Method(per="channel"),
     "spikes of 1/4": Method(per="channel", threshold_scale=1 / 4, max_spikes=4 * 16, signed_parts=4),
-    "spikes of 1/16": Method(per="channel", threshold_scale=1 / 16, max_spikes=16 * 16, signed_parts=16),
+    "spikes of 1/16": Method.preset("fine"),
 }
 BARS = {"spikes of 1/4": 0.02, "spikes of 1/16": 0.005}
 
