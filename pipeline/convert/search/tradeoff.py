@@ -85,7 +85,7 @@ def pareto(found: Sequence[Point]) -> list[Point]:
 
 
 def knee(found: Sequence[Point], wanted: float | None = None) -> Point:
-    """See the top. `wanted`: the share that the user wants to keep; the knee is a standard error above it, or the best."""
+    """See the top. `wanted`: the share that the user wants to keep."""
     best = max(found, key=lambda point: (point.share, -point.cost))
     least = best.share - best.standard_error
     if wanted is not None:
