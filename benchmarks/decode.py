@@ -27,11 +27,11 @@ from .decode_peers import digest
 
 SENSOR = SensorSize(640, 480)
 READERS = {
-    "dat": ("faery", "expelliarmus", "expelliarmus_chunks", "aestream"),
-    "evt2": ("faery", "expelliarmus", "expelliarmus_chunks", "evlib"),
+    "dat": ("faery", "faery_packets", "expelliarmus", "expelliarmus_chunks", "aestream"),
+    "evt2": ("faery", "faery_packets", "expelliarmus", "expelliarmus_chunks", "evlib"),
     "evt21": ("evlib",),
-    "evt3": ("faery", "expelliarmus", "expelliarmus_chunks", "evlib"),
-    "es": ("faery", "event_stream"),
+    "evt3": ("faery", "faery_packets", "expelliarmus", "expelliarmus_chunks", "evlib"),
+    "es": ("faery", "faery_packets", "event_stream"),
 }
 WRITERS = {"dat": ("faery", "expelliarmus"), "evt2": ("faery", "expelliarmus"), "evt3": ("faery",), "es": ("faery",)}
 SUFFIXES = {"dat": "dat", "evt2": "raw", "evt21": "raw", "evt3": "raw", "es": "es"}

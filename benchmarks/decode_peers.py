@@ -1,6 +1,6 @@
 """Other people's readers, for decode.py: run by a Python that has them, it reads a line of JSON and answers with one.
 
-    {"reader": "faery", "container": "evt3", "path": "x.raw"}  ->  {"seconds": .., "events": .., "digest": ..}
+    {"reader": "faery", "container": "evt3", "path": "x.raw"}  ->  {"seconds": ..}, or to check {"events": .., "digest": ..}
 
 Seconds are of the processor, all threads together. A reader that is not installed, or that raises, answers
 {"error": ..}. Nothing here knows of this project.
@@ -11,6 +11,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -19,6 +20,12 @@ def faery(path, container, sensor):
     import faery
 
     return faery.events_stream_from_file(path).to_array()
+
+
+def faery_packets(path, container, sensor):
+    import faery
+
+    return iter(faery.events_stream_from_file(path))
 
 
 def expelliarmus(path, container, sensor):
@@ -30,17 +37,15 @@ def expelliarmus(path, container, sensor):
 def expelliarmus_chunks(path, container, sensor):
     from expelliarmus import Wizard
 
-    wizard = Wizard(encoding=container, fpath=path, chunk_size=65_536)
-    return list(wizard.read_chunk())
+    return Wizard(encoding=container, fpath=path, chunk_size=65_536).read_chunk()
 
 
 def event_stream(path, container, sensor):
     import event_stream
 
-    packets = list(event_stream.Decoder(path))
-    for packet in packets:  # which counts rows from the bottom, as the file does
-        packet["y"] = sensor[1] - 1 - packet["y"]
-    return packets
+    for packet in event_stream.Decoder(path):
+        packet["y"] = sensor[1] - 1 - packet["y"]  # it counts rows from the bottom, as the file does
+        yield packet
 
 
 def evlib(path, container, sensor):
@@ -55,7 +60,9 @@ def aestream(path, container, sensor):
     return aestream.FileInput(path, tuple(sensor)).load()
 
 
-READERS = {f.__name__: f for f in (faery, expelliarmus, expelliarmus_chunks, event_stream, evlib, aestream)}
+READERS = {
+    f.__name__: f for f in (faery, faery_packets, expelliarmus, expelliarmus_chunks, event_stream, evlib, aestream)
+}
 _NAMES = {"t": ("t", "timestamp"), "x": ("x",), "y": ("y",), "p": ("p", "on", "polarity", "is_increase")}
 
 
@@ -102,9 +109,12 @@ def answer(task):
         return write(task)
     began = time.process_time()
     events = READERS[task["reader"]](task["path"], task["container"], task["sensor"])
+    if isinstance(events, Iterator):  # packets: kept only if they are checked
+        events = list(events) if task.get("check") else sum(map(len, events))
     seconds = time.process_time() - began
-    count = sum(map(len, events)) if isinstance(events, list) else len(events)
-    return {"seconds": seconds, "events": count, **({"digest": digest(events)} if task.get("check") else {})}
+    if not task.get("check"):
+        return {"seconds": seconds}
+    return {"events": sum(map(len, events)) if isinstance(events, list) else len(events), "digest": digest(events)}
 
 
 def main():
