@@ -1,8 +1,7 @@
 """Filters one after the other over a stream of events: checked at the door, in blocks, counted filter by filter.
 
 A block is copied once and then goes to and fro between two arrays of the chain that stay in the processor's cache;
-nothing that came in is written to, and nothing that went out is written again. Filters one by one over whole packets
-cost three times as much for large packets: each pass went through main memory.
+nothing that came in is written to, and nothing that went out is written again.
 """
 
 from collections.abc import Sequence

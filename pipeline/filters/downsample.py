@@ -39,7 +39,7 @@ def blocks(sensor: SensorSize, columns: int, rows: int) -> SensorSize:
 
 @kernel
 def move(events, columns, rows, out):
-    """x' = columns[x], y' = rows[y]: a division costs ten times a look-up."""
+    """x' = columns[x], y' = rows[y]: tables, because processors divide slowly."""
     for i in range(events.shape[0]):
         out[i] = events[i]
         out[i]["x"] = columns[events[i]["x"]]
