@@ -48,7 +48,7 @@ ECC = {
 }
 EPSILONS = (0.0, 1e-3, 1e-2)  # torch's own is 1e-5, Keras' 1e-3
 TEST = {
-    "burst": (Method.preset("burst"), 16),
+    "burst": (Method.preset("burst"), 32),
     "one spike, corrected at 32": (Method.preset("calibrated"), 32),
 }
 ROWS = {

@@ -15,7 +15,7 @@ from dvs_run.pipeline.convert.load import load_model
 from dvs_run.pipeline.convert.method import Method
 from dvs_run.pipeline.idx import read_images, read_labels
 
-from .conversions import Bench, Shown, as_inputs
+from .conversions import Bench, Shown
 
 CALIBRATION, VALIDATION_FROM = 512, 2000
 METHODS = {
@@ -65,9 +65,9 @@ def main() -> None:
 
 
 def _images(folder: Path, part: str, n: int) -> Shown:
-    images = read_images(folder / f"{part}-images-idx3-ubyte")[:n]
+    images = torch.from_numpy(read_images(folder / f"{part}-images-idx3-ubyte")[:n])
     labels = read_labels(folder / f"{part}-labels-idx1-ubyte")[:n]
-    return Shown(as_inputs(images).view(len(images), 1, *images.shape[-2:]), labels, f"all {n} of {part}")
+    return Shown(images, labels, f"all {n} of {part}")
 
 
 if __name__ == "__main__":
