@@ -5,10 +5,9 @@ and is measured against the CNN (report.py), or the conversion raises Conversion
 """
 
 import hashlib
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -16,10 +15,11 @@ from torch import Tensor, nn
 
 from ..errors import ConversionError, counted
 from ..network import Delay, Network, Neurons, Readout
-from .activation import JUMPS
 from .build import Built, build_layers
-from .cnn import Activation, Cnn, Weighted
-from .discrete import decided, in_double
+from .cnn import Activation, Cnn
+from .discrete import decided
+from .folding import check_samples, folding_check
+from .given import all_given, calibration_inputs, settings
 from .graph import import_cnn
 from .method import Method
 from .methods.balance import balanced
@@ -27,11 +27,8 @@ from .methods.correct import finished
 from .methods.pools import with_pools
 from .methods.presets import name_of
 from .report import ConversionReport, measure
+from .runnable import runnable
 from .scales import Progress, Scale, measure_scales
-
-FOLDING_TOLERANCE = 1e-4  # of the largest output: what float32 sums may differ by
-CHECK_SAMPLES = 64
-CHECK_WORK = 4 * 10**11  # multiply-accumulates that the check may take; large networks are checked on fewer samples
 
 
 @dataclass(frozen=True)
@@ -86,7 +83,7 @@ def convert(
     source           where the CNN came from, for the record
     progress         is called with (done, of how many, what) now and then
     """
-    method = _method(method, percentile, over, per, thresholds, reset, v_init, input_scale)
+    method = settings(method, percentile, over, per, thresholds, reset, v_init, input_scale)
     if check_timesteps < 1:
         raise ConversionError(f"check_timesteps is {check_timesteps}, want at least 1")
     if len(input_shape) != 3 or min(input_shape) < 1:
@@ -102,15 +99,16 @@ def convert(
         last = Activation(f"{cnn.output}_if", (cnn.output,))
         cnn = replace(cnn, nodes=(*cnn.nodes, last), output=last.name)
     if thresholds is not None:
-        _all_given(cnn, thresholds)
+        all_given(cnn, thresholds)
     cnn = with_pools(cnn, method, samples)
     scales, remarks = measure_scales(cnn, inputs, method, progress)
     scales = balanced(cnn, scales, inputs, method, progress)
     built = build_layers(cnn, scales, method, readout.kind)
     network = Network(built.layers, shape, tuple(labels), readout, timestep_us, state_window_us)
     network, more = finished(network, cnn, built.lambdas, inputs, method, progress)
+    network, smaller = runnable(network)
     _begun(network, check_timesteps)
-    provenance = _provenance(method, built, inputs, [*cnn.notes, *built.notes, *remarks, *more], source)
+    provenance = _provenance(method, built, inputs, [*cnn.notes, *built.notes, *remarks, *more, *smaller], source)
     network = replace(network, provenance=provenance)
     checked = replace(network, readout=replace(readout, kind="membrane")) if "softmax" in readout.kind else network
     report = measure(cnn, checked, built, scales, method, samples, check_timesteps, folding_error, progress)
@@ -135,115 +133,6 @@ def with_delays(network: Network, delays_us: Sequence[int]) -> Network:
         for layer in network.layers
     )
     return replace(network, layers=(delay, *behind), input_shape=(channels // len(delays_us), height, width))
-
-
-def check_samples(cnn: Cnn, timesteps: int) -> int:
-    """How many inputs a check of so many timesteps can afford: at most CHECK_SAMPLES."""
-    shapes, work = cnn.shapes(), 0
-    for node in cnn.nodes:
-        if isinstance(node, Weighted):
-            work += node.weight[0].numel() * math.prod(shapes[node.name])
-    return max(1, min(CHECK_SAMPLES, CHECK_WORK // max(work * timesteps, 1)))
-
-
-def calibration_inputs(calibration: Any, shape: tuple[int, int, int]) -> Tensor:
-    """Whatever the caller gave, as float32 (n, *shape). Raises ConversionError where it says nothing."""
-    if isinstance(calibration, np.ndarray):
-        calibration = torch.from_numpy(calibration)
-    elif not isinstance(calibration, Tensor):
-        batches = [torch.as_tensor(batch) for batch in calibration]
-        calibration = torch.cat(batches) if batches else torch.zeros(0, *shape)
-    if calibration.ndim != 4 or tuple(calibration.shape[1:]) != shape or len(calibration) == 0:
-        raise ConversionError(
-            f"calibration inputs have shape {tuple(calibration.shape)}, want (n, {', '.join(map(str, shape))}) with n "
-            "of a few hundred, drawn from the training set"
-        )
-    inputs = calibration.detach().cpu().float()
-    if not torch.isfinite(inputs).all():
-        raise ConversionError("calibration inputs hold infinite or undefined values")
-    if not inputs.any():
-        raise ConversionError("calibration inputs are all 0, which says nothing about any layer; give real inputs")
-    return inputs
-
-
-def folding_check(model: nn.Module, cnn: Cnn, samples: Tensor, output: int | str | None = None) -> float:
-    """Largest difference between the model and its folded CNN, as a share of the largest output.
-
-    In float64 where activations jump: in float32 a rounding would now and then take them to the next level.
-    """
-    if any(node.kind in JUMPS for node in cnn.populations()):
-        model, samples = in_double(model), samples.double()
-    modes = {module: module.training for module in model.modules()}
-    found, wanted = [], []
-    try:
-        model.eval()
-        parameter = next(model.parameters(), samples)
-        quick = cnn.to(samples.dtype)
-        with torch.inference_mode():
-            for batch in samples.split(16):
-                given = model(batch.to(parameter.device, parameter.dtype, copy=True))
-                wanted.append(_one_result(given, output).cpu().to(samples).flatten(1))
-                found.append(quick(batch))
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
-    difference = [
-        float((a - b).abs().max()) if a.shape == b.shape else float("inf") for a, b in zip(found, wanted, strict=True)
-    ]
-    error = max(difference) / max(max(float(value.abs().max()) for value in wanted), 1e-12)
-    if not error <= FOLDING_TOLERANCE:
-        raise ConversionError(
-            f"the folded layers do not compute what the model computes (they differ by {error:.2g} of the largest "
-            f"output, want at most {FOLDING_TOLERANCE:g}); does its forward depend on more than its input, or is "
-            "it a mistake of ours? Nothing was converted"
-        )
-    return error
-
-
-def _one_result(given: Any, output: int | str | None) -> Tensor:
-    if isinstance(given, Tensor):
-        return given
-    items = dict(given) if isinstance(given, Mapping) else dict(enumerate(given))
-    if output is None:
-        return next(item for item in items.values() if isinstance(item, Tensor))
-    chosen = items[output]
-    assert isinstance(chosen, Tensor)
-    return chosen
-
-
-def _method(
-    method: Method | None,
-    percentile: float | None,
-    over: Literal["all", "nonzero"] | None,
-    per: Literal["layer", "channel"] | None,
-    thresholds: Mapping[str, float] | None,
-    reset: Literal["subtract", "zero"] | None,
-    v_init: float | None,
-    input_scale: float | None,
-) -> Method:
-    given: dict[str, Any] = {
-        "percentile": percentile,
-        "over": over,
-        "per": per,
-        "lambdas": thresholds,
-        "reset": reset,
-        "v_init": v_init,
-        "input_scale": input_scale,
-    }
-    if thresholds is not None:
-        for name, value in thresholds.items():
-            if not value > 0:
-                raise ConversionError(f"thresholds say {value!r} for ReLU {name!r}, want a number above 0 for each")
-    return replace(method or Method(), **{name: value for name, value in given.items() if value is not None})
-
-
-def _all_given(cnn: Cnn, thresholds: Mapping[str, float]) -> None:
-    for node in cnn.populations():
-        if node.name not in thresholds and not node.relay:
-            raise ConversionError(
-                f"thresholds say None for ReLU {node.name!r}, want a number above 0 for each; "
-                f"they name {', '.join(thresholds) or 'none'}"
-            )
 
 
 def _begun(network: Network, check_timesteps: int) -> None:
