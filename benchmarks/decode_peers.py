@@ -1,6 +1,7 @@
 """Other people's readers, for decode.py: run by a Python that has them, it reads a line of JSON and answers with one.
 
-    {"reader": "faery", "container": "evt3", "path": "x.raw"}  ->  {"seconds": ..}, or to check {"events": .., "digest": ..}
+    {"reader": "faery", "container": "evt3", "path": "x.raw", "sensor": [640, 480]}  ->  {"seconds": ..}
+    {..., "check": true}  ->  {"events": .., "digest": ..}
 
 Seconds are of the processor, all threads together. A reader that is not installed, or that raises, answers
 {"error": ..}. Nothing here knows of this project.
