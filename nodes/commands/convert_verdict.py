@@ -36,7 +36,7 @@ def judge(
     """Measure `network` on data that it was not made on. `conversion` is without delays, `network` with them."""
     from ...pipeline.convert.calibration_events import EventWindows
     from ...pipeline.convert.search.parts import drawn
-    from ...pipeline.convert.search.windows_shown import as_slices
+    from ...pipeline.convert.search.windows_shown import as_shown
     from ...pipeline.convert.stages import measure_stages
     from ...pipeline.convert.verdict import Verdict
 
@@ -48,14 +48,10 @@ def judge(
         data = drawn(data, affordable, 0)
     per_sample = conversion.report.synops * timesteps / conversion.report.timesteps
     engine = int(min(500, max(LEAST, ENGINE_WORK // max(per_sample, 1))))
-    inputs: Any
+    inputs = as_shown(data)
     if isinstance(data, EventWindows):
-        conversion, inputs = replace(conversion, network=network), as_slices(data)
+        conversion = replace(conversion, network=network)
         timesteps = min(timesteps + max(data.delays_us) // data.timestep_us, len(inputs[0]))
-    else:
-        import torch
-
-        inputs = torch.from_numpy(data.values)
     targets = data.targets
     if targets is None:
         targets, said = decisions_of(model, conversion, inputs, data), [*said, NO_LABELS]

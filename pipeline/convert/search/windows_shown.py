@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ...binning import bin_events
 from ...stream import BinnedSlice, CurrentSlice
+from ..calibration import Inputs
 from ..calibration_events import EventWindows
 from ..validation import Coding
 
@@ -49,6 +50,11 @@ class Windows:
             grid = counts[step].reshape(-1)
             cells = np.flatnonzero(grid).astype(np.int32)
             yield BinnedSlice(step * length, (step + 1) * length, cells, grid[cells].astype(np.int32))
+
+
+def as_shown(data: Inputs | EventWindows) -> Tensor | list[list[BinnedSlice]]:
+    """Data as stages.measure_stages takes it."""
+    return as_slices(data) if isinstance(data, EventWindows) else torch.from_numpy(data.values)
 
 
 def as_slices(windows: EventWindows) -> list[list[BinnedSlice]]:
