@@ -191,7 +191,7 @@ def finish(i, part, spikes):
     last = part.stages.shape[0] - 1
     if part.stages[last]["kind"] == READOUT:
         read_potentials(part.stages[last], part.v, part.bias, part.gain)
-        slide(part.evidence, part.gain, part.ring, part.ring_stop_us, part.cursor, i, 0)
+        slide(part.evidence, part.gain, part.drawn, part.ring, part.ring_stop_us, part.cursor, i, 0)
         score(0, part.evidence, part.unit, part.drawn, part.scores)
     for s in range(1, spikes.shape[0]):
         first = part.stages[s]["first_group"]
