@@ -71,19 +71,20 @@ class Dat(WordSource):
 def decode_2(words, state, events, counts):
     """t = word 0; word 1: x bits 0-13, y 14-27, p 28-31. `state`: what is added to t."""
     count, base = min(words.shape[0], events.shape[0]), state[0]
-    last, least, largest = base + np.int64(words[0, 0]), np.int64(0), np.int64(0)
+    last, largest = base + np.int64(words[0, 0]), np.uint64(0)  # a step back is a large one without a sign
     most_x = most_y = np.uint32(0)
     for i in range(count):
         a = words[i, 1]
         t, x, y = base + np.int64(words[i, 0]), a & np.uint32(0x3FFF), a >> np.uint32(14) & np.uint32(0x3FFF)
-        least, largest = min(least, t - last), max(largest, t - last)
+        largest = max(largest, np.uint64(t - last))
         most_x, most_y = max(most_x, x), max(most_y, y)
         last = t
         events[i]["t"] = t
         events[i]["x"] = x
         events[i]["y"] = y
         events[i]["p"] = a >> np.uint32(28) != 0
-    counts[LEAST], counts[LARGEST], counts[MOST_X], counts[MOST_Y] = least, largest, most_x, most_y
+    counts[LEAST], counts[LARGEST] = np.int64(largest), np.int64(largest)
+    counts[MOST_X], counts[MOST_Y] = most_x, most_y
     return count, count
 
 

@@ -190,13 +190,14 @@ class Recording:
                     state,
                     batch.steady,
                 )
-                bad = tuple(events[read : read + 1].tolist())
                 for piece in _cut(events[:kept], self.options):
                     reading.events_read += len(piece.events)
                     reading.last_good_us = int(piece.events["t"][-1])
                     yield piece
                 if reason != guard.ALL_GOOD:
-                    reading.report(_why(reason, bad[0], self.sensor, int(state[guard.LAST])), batch.byte_offset)
+                    reading.report(
+                        _why(reason, events[read].tolist(), self.sensor, int(state[guard.LAST])), batch.byte_offset
+                    )
         except Stopped:
             return
         except OSError as error:  # the disk, or the file was taken away

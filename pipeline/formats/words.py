@@ -36,7 +36,6 @@ class WordSource(Source):
     columns = 1  # of that array: how many numbers make a word
     start: int  # first byte after the header
     first_state: tuple[int, ...] = (0,)  # what the kernel knows at `start`
-    needs_events = True  # whether a file without any is a fault
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -49,41 +48,39 @@ class WordSource(Source):
 
     def batches(self, reading: Reading) -> Iterator[Batch]:
         for batch, _ in self.decoded(reading):
-            if len(batch.events):
-                yield batch
+            yield batch
 
     def decoded(self, reading: Reading, place: Place | None = None) -> Iterator[tuple[Batch, Place]]:
-        """Batches from `place` on (the beginning), each with the place that follows it. Batches may be empty."""
+        """Batches from `place` on (the beginning), each with the place that follows it."""
         position, first_state = place or Place(self.start, self.first_state)
         state, counts = np.array(first_state, np.int64), np.zeros(COUNTS, np.int64)
         counts[LEAST] = -1
-        rest, size, seen = b"", self.word.itemsize * self.columns, 0
+        size, left, seen = self.word.itemsize * self.columns, 0, 0
+        buffer = bytearray(BLOCK)  # its first `left` bytes are of a word that the block before cut
         with open(self._path, "rb", buffering=0) as file:
             file.seek(position)
-            while data := file.read(BLOCK):
-                data = rest + data if rest else data
-                words = np.frombuffer(data, self.word, len(data) // size * self.columns)
+            while got := file.readinto(memoryview(buffer)[left:]):
+                words = np.frombuffer(buffer, self.word, (left + got) // size * self.columns)
                 words = words.reshape(-1, self.columns) if self.columns > 1 else words
                 used = 0
-                while True:
+                while used < len(words):
                     events = np.empty(min(ROOM, len(words) - used + 64), EVENT_DTYPE)
                     took, kept = self.decode(words[used:], state, events, counts)
                     used += took
                     if kept:
                         steady = is_steady(counts[LEAST:].tolist(), self.sensor.width, self.sensor.height)
-                        yield (
-                            Batch(events[:kept], position, steady),
-                            Place(position + used * size, tuple(state.tolist())),
-                        )
-                    if not took or used == len(words):
+                        following = Place(position + used * size, tuple(state.tolist()))
+                        yield Batch(events[:kept], position, steady), following
+                    if not took:
                         break
                 seen += used
                 self._count(counts, seen, position, reading)
                 position += used * size
-                rest = data[used * size :]
-        if rest:
-            reading.report(f"the file ends within {self._of(len(rest))}", position)
-        if position == self.start and self.needs_events:
+                left += got - used * size
+                buffer[:left] = buffer[used * size : used * size + left]
+        if left:
+            reading.report(f"the file ends within {self._of(left)}", position)
+        if position == self.start:
             reading.report("the file ends after its header, without events", position)
 
     def _of(self, length: int) -> str:
