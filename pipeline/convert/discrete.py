@@ -39,6 +39,8 @@ def decided(cnn: Cnn, method: Method, streams: bool) -> Method:
 
     Raises ConversionError, naming a layer, for what neither way can carry.
     """
+    if not any(node.kind == "quantized" for node in cnn.populations()):
+        return method
     rated, stepped = _rate_before_steps(cnn)
     if method.stepped == "burst" and rated is not None and stepped is not None:
         raise ConversionError(

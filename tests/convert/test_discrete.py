@@ -237,6 +237,12 @@ def test_levels_behind_rates_are_rates_themselves():
     assert all(isinstance(layer, IF | Conv2d) or layer.name in ("4", "5") for layer in conversion.network.layers)
 
 
+def test_a_network_without_levels_says_nothing_of_them():
+    torch.manual_seed(0)
+    model = nn.Sequential(conv(2), nn.ReLU(), nn.Flatten(), nn.Linear(600, 5)).eval()
+    assert "stepped" not in converted(model).network.provenance
+
+
 def test_of_streams_levels_are_rates_unless_told_otherwise():
     model = model_of("QCFS, pools behind it")
     for stepped, kept in (("auto", "rate"), ("burst", "burst")):
