@@ -16,24 +16,30 @@ from ..layers import Conv2d, Layer, Linear
 from ..network import Network
 from ..neurons import IF, LIF, MaxPool2d
 
-NUMBERS = ("int16", "float32")
+NUMBERS = "int16"  # the engine's usual format, and the one with the most room
+OTHERS = ("int8", "float32")
 DWARFS = 64.0  # times all that could lift a neuron; the formats bear far more
 
 
 def runnable(network: Network) -> tuple[Network, list[str]]:
     """The network as the engine takes it, and notes for the provenance.
 
-    Raises ConversionError, naming a layer and the way out, where the engine would refuse to load it.
+    Raises ConversionError, naming a layer and the way out, where the engine would refuse to load it in its usual
+    format; that another format refuses it is a note.
     """
     network, notes = _without_dwarfing_biases(network)
-    for numbers in NUMBERS:
+    try:
+        make_plan(network, NUMBERS)
+    except NetworkError as refusal:
+        raise ConversionError(
+            f"the engine cannot hold this network in {NUMBERS}: {refusal} If its neurons are to be silent, or to "
+            "fire always, train that channel with a smaller bias or leave it out of the CNN"
+        ) from refusal
+    for numbers in OTHERS:
         try:
             make_plan(network, numbers)
         except NetworkError as refusal:
-            raise ConversionError(
-                f"the engine cannot hold this network in {numbers}: {refusal} If its neurons are to be silent, or to "
-                "fire always, train that channel with a smaller bias or leave it out of the CNN"
-            ) from refusal
+            notes.append(f"the engine can hold this network in {NUMBERS}, not in {numbers}: {refusal}")
     return network, notes
 
 
