@@ -15,7 +15,7 @@ import numpy as np
 from ..errors import EventError, RecordingError
 from ..events import EVENT_DTYPE, SensorSize
 from ..kernel_cache import kernel
-from .recording import Batch, Reading, ReadOptions, Source
+from .source import Batch, Place, Reading, ReadOptions, Source
 from .write import RecordingWriter
 
 _WORDS = {
@@ -49,6 +49,13 @@ class Layout:
     def sensor(self) -> SensorSize:
         return SensorSize(self.width, self.height)
 
+    def addresses(self, events: np.ndarray) -> np.ndarray:
+        """The address of each event, uint32."""
+        x = self.width - 1 - events["x"].astype(np.uint32)
+        y = self.height - 1 - events["y"].astype(np.uint32)
+        bit = events["p"] == bool(self.on_bit)
+        return x << self.x_shift | y << self.y_shift | bit.astype(np.uint32) << self.p_shift
+
 
 def _davis(width: int, height: int) -> Layout:
     return Layout(width, height, 12, 0x3FF, 22, 0x1FF, 11, 1, 1 << 31, 1 << 10, 0)
@@ -56,6 +63,7 @@ def _davis(width: int, height: int) -> Layout:
 
 LAYOUTS = {  # after jAER's DVS128, DavisChip and DVS640
     "dvs128": Layout(128, 128, 1, 0x7F, 8, 0x7F, 0, 0, 0, 1 << 15, 0xFFFF_0000),
+    "dvs128-turned": Layout(128, 128, 8, 0x7F, 1, 0x7F, 0, 0, 0, 1 << 15, 0xFFFF_0000),  # as it lay for CIFAR10-DVS
     "davis240": _davis(240, 180),
     "davis346": _davis(346, 260),
     "davis640": _davis(640, 480),
@@ -96,29 +104,38 @@ class Aedat2(Source):
         self.details = {"layout": f"{name}, {how}", **({"camera": chip} if chip else {})}
 
     def batches(self, reading: Reading) -> Iterator[Batch]:
+        return (batch for batch, _ in self.decoded(reading))
+
+    def holds(self, place: Place) -> bool:
+        at = place.byte_offset - self._start
+        return not place.state and at >= 0 and at % self._word.itemsize == 0
+
+    def decoded(self, reading: Reading, place: Place | None = None) -> Iterator[tuple[Batch, Place | None]]:
         numbers = self.layout.numbers()
-        for words, byte_offset, odd in self._blocks(reading.options.packet_events):
+        start = place.byte_offset if place else self._start
+        for words, byte_offset, odd in self._blocks(reading.options.packet_events, start):
             events = np.empty(len(words), EVENT_DTYPE)
             skipped = np.zeros(2, np.int64)
             addresses, times = words["address"].astype(np.uint32), words["time"].astype(np.uint32)
             kept = decode(addresses, times, numbers, events, skipped)
             reading.defects["frame_words"] += int(skipped[0])
             reading.defects["special_words"] += int(skipped[1])
+            following = byte_offset + words.nbytes
             if kept:
-                yield Batch(events[:kept], byte_offset)
+                yield Batch(events[:kept], byte_offset), Place(following)
             if odd:
-                at = byte_offset + words.nbytes
-                reading.report(f"the file ends within an event ({odd} of {self._word.itemsize} bytes)", at)
-            if not len(words):
+                reading.report(f"the file ends within an event ({odd} of {self._word.itemsize} bytes)", following)
+            if following == self._start:
                 reading.report("the file ends after its header, without events", byte_offset)
 
-    def _blocks(self, count: int) -> Iterator[tuple[np.ndarray, int, int]]:
-        """Words, where they begin, and how many bytes are left over; one empty block if there are none."""
+    def _blocks(self, count: int, start: int) -> Iterator[tuple[np.ndarray, int, int]]:
+        """Words from `start` on, where they begin, and how many bytes are left over; one empty block if there are none.
+        """
         size = self._word.itemsize
         with open(self._path, "rb") as file:
-            file.seek(self._start)
-            byte_offset = self._start
-            while (data := file.read(count * size)) or byte_offset == self._start:
+            file.seek(start)
+            byte_offset = start
+            while (data := file.read(count * size)) or byte_offset == start:
                 yield np.frombuffer(_whole(data, self._word), self._word), byte_offset, len(data) % size
                 if not data:
                     return
@@ -127,7 +144,7 @@ class Aedat2(Source):
     def _davis_of_extent(self) -> str:
         """The smallest DAVIS that has all the addresses of the file."""
         width = height = 0
-        for words, _, _ in self._blocks(_SAMPLE):
+        for words, _, _ in self._blocks(_SAMPLE, self._start):
             address = words["address"].astype(np.uint32)
             address = address[(address & (1 << 31 | 1 << 10)) == 0]
             x, y = address >> 12 & 0x3FF, address >> 22 & 0x1FF
@@ -242,17 +259,13 @@ class Aedat2Writer(RecordingWriter):
         self._file.write("".join(f"#{line}\r\n" for line in lines).encode())
 
     def _write(self, events: np.ndarray) -> None:
-        layout = self._layout
         if events["t"][0] < 0 or events["t"][-1] >= 1 << 32:
             raise EventError(
                 f"AEDAT 2.0 counts time from 0 to 2^32 µs, not {events['t'][0]} .. {events['t'][-1]}; "
                 "subtract the time of the first event"
             )
         words = np.empty(len(events), _WORDS["aedat2"])
-        x = layout.width - 1 - events["x"].astype(np.uint32)
-        y = layout.height - 1 - events["y"].astype(np.uint32)
-        bit = events["p"] == bool(layout.on_bit)
-        words["address"] = x << layout.x_shift | y << layout.y_shift | bit.astype(np.uint32) << layout.p_shift
+        words["address"] = self._layout.addresses(events)
         words["time"] = events["t"]
         self._file.write(words.tobytes())
 
