@@ -1,0 +1,147 @@
+"""Events of a sender that nobody can stop or rewind (a socket, a camera) on one clock that never runs backwards.
+
+What was chosen. A batch (a datagram, a camera's packet) is placed as a whole. One that neither follows the batch before
+it nor lies behind it by more than the jitter of a network is held back: if the next one follows it, the sender was
+restarted, replugged or lost for long, and both are delivered as the beginning of a new stretch of time; if not, it was
+a stray and is left out. So one hostile batch changes nothing, and a restart costs nothing. Time goes on over a gap by
+as much as the host's clock did. Rivals: believing every batch (one of random times wins the clock), a buffer that sorts
+(delays every event for the sake of few), looking at sender addresses (they can be forged, and a restart may keep its).
+"""
+
+from collections import Counter
+from typing import NamedTuple
+
+import numpy as np
+
+from .events import EVENT_DTYPE, SensorSize
+from .formats import guard
+from .live_kernels import unroll
+
+AHEAD_US = 10_000_000  # a batch so far ahead follows still; more only after a silence as long
+LONGEST_US = 60_000_000  # a batch that spans more is none
+COUNTS = {  # every counter of a clock: what it counts, in events
+    "impossible": "of batches with times that one batch cannot have",
+    "stray": "of batches whose time belongs neither to what was before nor to what came after",
+    "outside": "outside the sensor",
+}
+
+
+class Piece(NamedTuple):
+    """Events to hand on. Sorted, within the sensor, not before any earlier piece; owned by the receiver."""
+
+    events: np.ndarray  # EVENT_DTYPE, at least one
+    begins: bool  # the first of a new stretch of time: what came before is not connected with it
+
+
+class LiveClock:
+    """One stream. `period_us`: after how long the sender's counter wraps; 0: it does not."""
+
+    def __init__(self, sensor: SensorSize, period_us: int = 0) -> None:
+        self.sensor, self._period_us = sensor, period_us
+        self.counts: Counter[str] = Counter()
+        self.delivered = 0  # events
+        self.gaps = 0  # stretches that began after the first
+        self._state = guard.new_state()
+        self._started = self._gap_told = False
+        self._raw_us = self._offset_us = 0  # latest time of the sender, unwrapped; what makes it ours
+        self._heard_ns = 0  # host time at which it was heard
+        self._held: tuple[np.ndarray, int, int] | None = None  # a batch that may be a stray, its first and last time
+
+    @property
+    def reached_us(self) -> int:
+        """Time of the last event delivered, or 0."""
+        return int(self._state[guard.LAST])
+
+    @property
+    def late(self) -> int:
+        """Events that came up to 10 ms behind others and were given their time."""
+        return int(self._state[guard.BACKWARDS])
+
+    @property
+    def held(self) -> int:
+        """Events that are held back until the next batch tells what they are."""
+        return 0 if self._held is None else len(self._held[0])
+
+    def push(self, events: np.ndarray, now_ns: int) -> list[Piece]:
+        """What can be delivered now that these have come (EVENT_DTYPE, the sender's times, changed in place)."""
+        if not len(events):
+            return []
+        first_us, last_us, back_us = unroll(events, self._period_us)
+        if back_us > guard.BACKWARDS_US or last_us - first_us > LONGEST_US or abs(last_us) > guard.MAX_TIME_US:
+            self.counts["impossible"] += len(events)
+            return []
+        if not self._started or self._gap_told:
+            return self._begin(events, first_us, last_us, now_ns)
+        elapsed_us = max(0, now_ns - self._heard_ns) // 1000
+        step_us = self._step(first_us, self._raw_us)
+        if -guard.BACKWARDS_US <= step_us <= min(AHEAD_US + elapsed_us, guard.FORWARD_US):
+            self._drop_held()
+            return self._placed(events, step_us, first_us, last_us, now_ns, False)
+        if self._held is not None:
+            held, held_first_us, held_last_us = self._held
+            step_us = self._step(first_us, held_last_us)
+            if -guard.BACKWARDS_US <= step_us <= AHEAD_US:
+                self._held = None
+                pieces = self._begin(held, held_first_us, held_last_us, now_ns)
+                return pieces + self._placed(events, step_us, first_us, last_us, now_ns, not pieces)
+            self._drop_held()
+        self._held = events, first_us, last_us
+        return []
+
+    def gap(self) -> None:
+        """The connection was lost: what comes next is a new stretch, whatever its times."""
+        self._drop_held()
+        self._gap_told = self._started
+
+    def promise(self, raw_us: int) -> int:
+        """The time before which no event will come any more, if the sender says that its own clock is at raw_us."""
+        step_us = self._step(raw_us, self._raw_us)
+        if not self._started or self._gap_told or not 0 <= step_us <= AHEAD_US:
+            return self.reached_us
+        return max(self.reached_us, self._raw_us + step_us + self._offset_us)
+
+    def _begin(self, events: np.ndarray, first_us: int, last_us: int, now_ns: int) -> list[Piece]:
+        if self._started:
+            self.gaps += 1
+            elapsed_us = max(0, now_ns - self._heard_ns) // 1000
+            self._offset_us = self.reached_us + min(elapsed_us, guard.FORWARD_US // 2) - first_us
+        self._started, self._gap_told, self._raw_us = True, False, first_us
+        return self._placed(events, 0, first_us, last_us, now_ns, True)
+
+    def _placed(
+        self, events: np.ndarray, step_us: int, first_us: int, last_us: int, now_ns: int, begins: bool
+    ) -> list[Piece]:
+        """The events at their time, those outside the sensor left out."""
+        unwrapped_us = self._raw_us + step_us
+        if shift_us := unwrapped_us - first_us + self._offset_us:
+            events["t"] += shift_us
+        self._raw_us = max(self._raw_us, unwrapped_us + last_us - first_us)
+        self._heard_ns = now_ns
+        before = int(self._state[guard.OUTSIDE])
+        kept, _, _ = guard.check(events, self.sensor.width, self.sensor.height, 0, True, self._state)
+        self.counts["outside"] += int(self._state[guard.OUTSIDE]) - before
+        self.delivered += kept
+        return [Piece(events[:kept], begins)] if kept else []
+
+    def _drop_held(self) -> None:
+        if self._held is not None:
+            self.counts["stray"] += len(self._held[0])
+            self._held = None
+
+    def _step(self, later_us: int, earlier_us: int) -> int:
+        step_us = later_us - earlier_us
+        if self._period_us:
+            half = self._period_us // 2
+            return (step_us + half) % self._period_us - half
+        return step_us
+
+
+def warm_up(clock: LiveClock) -> None:
+    """Compile what `push` calls, before the sender is listened to."""
+    other = LiveClock(clock.sensor, clock._period_us)
+    for t in (0, 1):
+        events = np.zeros(2, EVENT_DTYPE)
+        events["t"] = t
+        other.push(events, 0)
+    late = np.zeros(2, EVENT_DTYPE)
+    other.push(late, 0)
