@@ -19,7 +19,7 @@ from torch import Tensor
 
 from dvs_run.pipeline.convert import Clocked, Conversion, Method, convert
 from dvs_run.pipeline.convert.activation import BITS
-from dvs_run.pipeline.convert.discrete import in_double
+from dvs_run.pipeline.convert.fold.check import in_double
 from dvs_run.pipeline.engine import Engine
 from dvs_run.pipeline.idx import read_images, read_labels
 from dvs_run.pipeline.network import Network

@@ -17,8 +17,7 @@ from torch import nn
 
 from dvs_run.pipeline.convert import Method, import_cnn
 from dvs_run.pipeline.convert.page import write_page
-from dvs_run.pipeline.convert.stages import measure_stages
-from dvs_run.pipeline.convert.verdict import Verdict
+from dvs_run.pipeline.convert.verdict import Verdict, measure_stages
 from dvs_run.pipeline.idx import read_images, read_labels
 from dvs_run.pipeline.network import IF, Conv2d, Linear, Network, SumPool2d
 

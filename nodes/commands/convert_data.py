@@ -10,8 +10,7 @@ import numpy as np
 from ...pipeline.errors import ConversionError, counted
 
 if TYPE_CHECKING:
-    from ...pipeline.convert.calibration import Inputs, Scaling
-    from ...pipeline.convert.calibration_events import EventWindows
+    from ...pipeline.convert.calibration import EventWindows, Inputs, Scaling
     from ...pipeline.convert.load import LoadedModel
     from ...pipeline.convert.search import Parts
 
@@ -84,8 +83,7 @@ def read(
     loaded: "LoadedModel", classes: Sequence[str] | None, source: Source, timestep_us: int | None, option: str
 ) -> "Data":
     """Images, or windows of recordings where the model has a timestep and the files are no images."""
-    from ...pipeline.convert.calibration import read_inputs
-    from ...pipeline.convert.calibration_events import read_recordings
+    from ...pipeline.convert.calibration import read_inputs, read_recordings
 
     path = source.path
     assert path is not None
@@ -156,7 +154,7 @@ def the_classes(text: str) -> list[str]:
 
 def as_recorded(parts: "Parts[Any]") -> "Parts[Any]":
     """The verdict on recordings is at the speed they were recorded at, where such windows are."""
-    from ...pipeline.convert.calibration_events import EventWindows
+    from ...pipeline.convert.calibration import EventWindows
 
     if isinstance(parts.verdict, EventWindows):
         plain = np.flatnonzero(parts.verdict.speeds == 1.0)

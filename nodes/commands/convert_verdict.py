@@ -34,11 +34,10 @@ def judge(
     progress: Callable[[str, int, int], None],
 ) -> "Verdict":
     """Measure `network` on data that it was not made on. `conversion` is without delays, `network` with them."""
-    from ...pipeline.convert.calibration_events import EventWindows
+    from ...pipeline.convert.calibration import EventWindows
     from ...pipeline.convert.search.parts import drawn
     from ...pipeline.convert.search.windows_shown import as_shown
-    from ...pipeline.convert.stages import measure_stages
-    from ...pipeline.convert.verdict import Verdict
+    from ...pipeline.convert.verdict import Verdict, measure_stages
 
     affordable = most or samples_within(CLOCKED_WORK, network, timesteps)
     said = list(notes)
@@ -82,9 +81,9 @@ def samples_within(work: int, network: Network, timesteps: int) -> int:
 
 def decisions_of(model: Any, conversion: "Conversion", inputs: Any, data: Any) -> np.ndarray:
     """What the CNN decides, int64 (n,); 0 where all its outputs are alike."""
-    from ...pipeline.convert.calibration_events import EventWindows
-    from ...pipeline.convert.decide import cnn_run, decide, evaluating
-    from ...pipeline.convert.validation import Images, Recordings
+    from ...pipeline.convert.calibration import EventWindows
+    from ...pipeline.convert.verdict.decide import cnn_run, decide, evaluating
+    from ...pipeline.convert.verdict.validation import Images, Recordings
 
     if isinstance(data, EventWindows):
         shown: Any = Recordings(inputs, conversion.network, len(inputs[0]))

@@ -1,6 +1,6 @@
 """A conversion's verdict on the terminal: two tables and the sentences; looks right from 80 columns on.
 
-What the figures are is told in pipeline/convert/measured.py and verdict.py; page.py there makes the HTML page.
+What the figures are is told in pipeline/convert/verdict; pipeline/convert/page makes the HTML page.
 """
 
 from typing import TYPE_CHECKING
@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from ...pipeline.convert.measured import LayerFidelity, Stage
     from ...pipeline.convert.verdict import Verdict
+    from ...pipeline.convert.verdict.measured import LayerFidelity, Stage
 
 UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 

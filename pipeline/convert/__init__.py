@@ -4,16 +4,27 @@ from dvs_run.pipeline.convert import convert
 conversion = convert(model, (2, 34, 34), labels, calibration)
 print(conversion.report.verdict)
 conversion.network.save("net.npz")
+
+    load/         every file that a CNN comes in  -> a torch module
+    trace/        a torch module                  -> a Cnn (cnn.py; activation.py: what becomes neurons)
+    fold/         a Cnn                           -> the same function, of what neurons can carry
+    scales.py     the scale of every population, from calibration inputs (calibration/)
+    method.py     the settings of all that; methods/ holds the rules that need more than one of them
+    spiking/      a folded Cnn and its scales     -> a Network
+    simulate.py   the clocked reference that a Network is held against
+    conversion.py, report.py    all of it, and what was lost
+    verdict/      accuracy stage by stage on labelled data; page/ shows it
+    search/       the automatic choice of a method
 """
 
 from ..network import Network, Readout
-from .builder import CnnBuilder
 from .cnn import Cnn
 from .conversion import Conversion, convert
-from .graph import import_cnn
 from .method import Method
 from .report import ConversionReport, LayerReport
 from .simulate import Clocked, constant_current, fan_out, macs, run
+from .trace.builder import CnnBuilder
+from .trace.graph import import_cnn
 
 __all__ = [
     "Clocked",

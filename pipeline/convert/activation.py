@@ -1,6 +1,6 @@
 """What becomes a population of neurons, and what each kind computes. Everything else of a CNN is cnn.py's.
 
-A new kind is a row in KINDS, and what build.py makes of it where ordinary neurons do not do.
+A new kind is a row in KINDS, and what spiking/build.py makes of it where ordinary neurons do not do.
 """
 
 from collections.abc import Callable

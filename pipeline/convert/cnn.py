@@ -1,7 +1,7 @@
 """A CNN as a graph of named nodes in float64: what is left of a model once every operation has a meaning of ours.
 
-The same node classes serve twice: `CnnBuilder` (builder.py) takes the operations as they come, Affine and Pad among
-them; fold.py makes of them the graph that neurons can carry, in which no Affine, Pad or open maximum is left:
+The same node classes serve twice: `CnnBuilder` (trace/builder.py) takes the operations as they come, Affine and Pad
+among them; fold/ makes of them the graph that neurons can carry, in which no Affine, Pad or open maximum is left:
 
     between two Activations (or the input) every path holds at most one Weighted; pools, Upsample, Flatten and Concat
     may stand before it, sums and pools behind it; a MaxPool stands right behind an Activation, a MaxPool or the input
@@ -60,7 +60,7 @@ class Weighted(Node):
 
 @dataclass(frozen=True)
 class Affine(Node):
-    """scale * x + shift per channel; folded into weights by fold.py."""
+    """scale * x + shift per channel; folded into weights by fold/rebuild.py."""
 
     scale: Tensor  # float64 (channel,)
     shift: Tensor  # float64 (channel,)
@@ -226,3 +226,11 @@ def per_input(values: Tensor, layer: Weighted) -> Tensor:
     outputs, per_group = layer.weight.shape[:2]
     shape = (layer.groups, outputs // layer.groups, per_group)
     return values.view(layer.groups, 1, per_group).expand(shape).reshape(outputs, per_group)
+
+
+def unique(name: str, taken: object) -> str:
+    """`name`, or with the first number that makes it its own among `taken` (a container of names)."""
+    candidate, number = name, 1
+    while candidate in taken or candidate == "input":  # type: ignore[operator]
+        candidate, number = f"{name}_{number}", number + 1
+    return candidate

@@ -1,7 +1,7 @@
 """`convert`: a trained CNN in, a spiking Network and a report of what was lost out. Refuse or prove.
 
-Every layer either folds exactly (graph.py, rules.py, fold.py), is scaled by what calibration saw (scales.py, build.py)
-and is measured against the CNN (report.py), or the conversion raises ConversionError and names it.
+Every layer either folds exactly (trace/, fold/), is scaled by what calibration saw (scales.py, spiking/) and is
+measured against the CNN (report.py), or the conversion raises ConversionError and names it.
 """
 
 import hashlib
@@ -15,20 +15,20 @@ from torch import Tensor, nn
 
 from ..errors import ConversionError, counted
 from ..network import Delay, Network, Neurons, Readout
-from .build import Built, build_layers
 from .cnn import Activation, Cnn
-from .discrete import decided
-from .folding import check_samples, folding_check
+from .fold.check import check_samples, folding_check
 from .given import all_given, calibration_inputs, settings
-from .graph import import_cnn
 from .method import Method
 from .methods.balance import balanced
 from .methods.correct import finished
 from .methods.pools import with_pools
 from .methods.presets import name_of
 from .report import ConversionReport, measure
-from .runnable import runnable
 from .scales import Progress, Scale, measure_scales
+from .spiking.build import Built, build_layers
+from .spiking.discrete import decided
+from .spiking.runnable import runnable
+from .trace.graph import import_cnn
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from ..network import Network, Neurons
-from .build import Built
 from .cnn import Activation, Cnn
 from .method import Method
 from .scales import Progress, Scale
 from .simulate import Clocked, fan_out
+from .spiking.build import Built
 
 
 @dataclass(frozen=True)

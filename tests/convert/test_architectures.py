@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from dvs_run.pipeline.convert import convert
-from dvs_run.pipeline.convert.graph import import_cnn
+from dvs_run.pipeline.convert.trace.graph import import_cnn
 
 from . import architectures, inception
 from .matrix import METHODS, error, readouts

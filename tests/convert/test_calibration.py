@@ -13,9 +13,9 @@ from dvs_run.pipeline.convert.calibration import (
     parse_number,
     parse_numbers,
     read_inputs,
+    read_recordings,
     split,
 )
-from dvs_run.pipeline.convert.calibration_events import read_recordings
 from dvs_run.pipeline.errors import ConversionError, DvsError, RecordingError
 from dvs_run.pipeline.events import EVENT_DTYPE, SensorSize
 from dvs_run.pipeline.formats import open_writer, write_labels

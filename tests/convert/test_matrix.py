@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from dvs_run.pipeline.convert import Clocked
-from dvs_run.pipeline.convert.graph import import_cnn
+from dvs_run.pipeline.convert.trace.graph import import_cnn
 from dvs_run.pipeline.engine import Engine
 from dvs_run.pipeline.errors import ConversionError
 from dvs_run.pipeline.network import Concat, Conv2d, Linear, Neurons

@@ -9,7 +9,6 @@ from torch import nn
 
 from dvs_run.pipeline.convert import convert
 from dvs_run.pipeline.convert.cnn import Activation, Add, Cnn, MaxPool, Weighted
-from dvs_run.pipeline.convert.graph import import_cnn
 from dvs_run.pipeline.convert.method import Method
 from dvs_run.pipeline.convert.methods.balance import balanced
 from dvs_run.pipeline.convert.methods.counts import count_form
@@ -17,6 +16,7 @@ from dvs_run.pipeline.convert.methods.pools import with_pools
 from dvs_run.pipeline.convert.methods.start import layer_of, started
 from dvs_run.pipeline.convert.scales import measure_scales
 from dvs_run.pipeline.convert.simulate import Clocked
+from dvs_run.pipeline.convert.trace.graph import import_cnn
 from dvs_run.pipeline.errors import ConversionError, NetworkError
 from dvs_run.pipeline.network import IF, Linear, Network, Neurons, Readout
 

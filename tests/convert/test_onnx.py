@@ -11,7 +11,7 @@ from torch.nn import functional
 
 onnx = pytest.importorskip("onnx", reason="reading ONNX files needs the extra onnx")
 
-from dvs_run.pipeline.convert.onnx_import import read_onnx  # noqa: E402
+from dvs_run.pipeline.convert.load.onnx.read import read_onnx  # noqa: E402
 from dvs_run.pipeline.errors import ConversionError  # noqa: E402
 
 make, FLOAT = onnx.helper, onnx.TensorProto.FLOAT

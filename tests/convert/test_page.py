@@ -11,11 +11,11 @@ import pytest
 from rich.console import Console
 
 from dvs_run.nodes.commands.verdict_table import print_verdict
-from dvs_run.pipeline.convert.fidelity import COLUMNS, rate_bins
-from dvs_run.pipeline.convert.measured import Curve, LayerFidelity, Measured, Stage
 from dvs_run.pipeline.convert.page import verdict_page, write_page
-from dvs_run.pipeline.convert.page_plots import Axis, density_plot, error_axis, plain, short
+from dvs_run.pipeline.convert.page.plots import Axis, density_plot, error_axis, plain, short
 from dvs_run.pipeline.convert.verdict import Verdict
+from dvs_run.pipeline.convert.verdict.fidelity import COLUMNS, rate_bins
+from dvs_run.pipeline.convert.verdict.measured import Curve, LayerFidelity, Measured, Stage
 from dvs_run.pipeline.errors import ConversionError
 
 TIMESTEPS = 64

@@ -6,9 +6,9 @@ import torch
 from torch import nn
 
 from dvs_run.pipeline.convert import convert
-from dvs_run.pipeline.convert.graph import import_cnn
 from dvs_run.pipeline.convert.method import Method
 from dvs_run.pipeline.convert.scales import measure_scales
+from dvs_run.pipeline.convert.trace.graph import import_cnn
 from dvs_run.pipeline.network import Conv2d, Delay, Linear, Network
 
 from . import nets

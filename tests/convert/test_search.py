@@ -5,8 +5,7 @@ import pytest
 import torch
 
 from dvs_run.pipeline.convert import Method, import_cnn
-from dvs_run.pipeline.convert.calibration import make_inputs
-from dvs_run.pipeline.convert.calibration_events import EventWindows
+from dvs_run.pipeline.convert.calibration import EventWindows, make_inputs
 from dvs_run.pipeline.convert.search import Budget, choose, in_parts, knee, pareto, parse_budget
 from dvs_run.pipeline.convert.search.budget import said
 from dvs_run.pipeline.convert.search.candidates import VARIED, candidates

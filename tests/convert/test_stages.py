@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 from dvs_run.pipeline.convert import Method, Readout, convert
-from dvs_run.pipeline.convert.decide import decide, evenly
-from dvs_run.pipeline.convert.measured import Curve, LayerFidelity, Measured, Stage
-from dvs_run.pipeline.convert.stages import measure_stages
-from dvs_run.pipeline.convert.verdict import Verdict, find_culprit
+from dvs_run.pipeline.convert.verdict import measure_stages
+from dvs_run.pipeline.convert.verdict.decide import decide, evenly
+from dvs_run.pipeline.convert.verdict.measured import Curve, LayerFidelity, Measured, Stage
+from dvs_run.pipeline.convert.verdict.verdict import Verdict, find_culprit
 from dvs_run.pipeline.encode import CurrentEncoder, PoissonEncoder
 from dvs_run.pipeline.engine import Engine
 from dvs_run.pipeline.errors import ConversionError

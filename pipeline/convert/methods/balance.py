@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 
 from ...network import MaxPool2d, Network, Neurons, Readout
-from ..build import build_layers
 from ..cnn import Activation, Add, Cnn, Concat, Flatten, MaxPool, SumPool, Upsample, Weighted
 from ..method import Method
 from ..scales import Progress, Scale
+from ..spiking.build import build_layers
 from .start import layer_of
 from .trains import Trains
 
@@ -72,7 +72,7 @@ def weight_scales(cnn: Cnn, scales: Mapping[str, Scale], calibration: Tensor, me
         elif isinstance(node, MaxPool | Upsample):
             ranges[node.name] = before[0]
         else:
-            raise TypeError(f"{node.name} is a {type(node).__name__}; fold.py should have left none here")
+            raise TypeError(f"{node.name} is a {type(node).__name__}; fold/rebuild.py should have left none here")
     return found
 
 

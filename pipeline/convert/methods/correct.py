@@ -40,7 +40,7 @@ def finished(
     method: Method,
     progress: Progress | None = None,
 ) -> tuple[Network, list[str]]:
-    """The network that build.py made, started (start.py) and corrected as the method wants, and notes."""
+    """The network that spiking/build.py made, started (start.py) and corrected as the method wants, and notes."""
     network = started(network, cnn, method)
     if method.correction == "none":
         return network, []

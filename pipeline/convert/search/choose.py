@@ -19,11 +19,11 @@ from torch import nn
 
 from ...errors import ConversionError
 from ...network import Network, Readout
-from ..calibration_events import EventWindows
+from ..calibration.events import EventWindows
 from ..cnn import Cnn
-from ..graph import import_cnn
 from ..method import Method
-from ..validation import Validation
+from ..trace.graph import import_cnn
+from ..verdict.validation import Validation
 from .budget import Budget, parse_budget, said
 from .candidates import Candidate, candidates
 from .costs import make_costs

@@ -6,7 +6,7 @@ import numpy as np
 
 from ...errors import ConversionError
 from ...network import Network
-from ..calibration_events import EventWindows
+from ..calibration.events import EventWindows
 from .budget import Budget
 from .engine_time import engine_time_us
 from .trial import Data, Setting, show

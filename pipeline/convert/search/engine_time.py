@@ -6,7 +6,7 @@ import numpy as np
 
 from ...engine import Engine
 from ...network import Network
-from ..validation import Validation
+from ..verdict.validation import Validation
 
 SAMPLES = 7
 

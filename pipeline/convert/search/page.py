@@ -3,9 +3,9 @@
 import math
 from collections.abc import Callable, Sequence
 
-from ..page_plots import Axis, error_axis, frame, line, plain, short, svg
-from ..page_tables import table
-from ..verdict import percent
+from ..page.plots import Axis, error_axis, frame, line, plain, short, svg
+from ..page.tables import table
+from ..verdict.verdict import percent
 from .budget import said
 from .choose import Choice
 from .tradeoff import Point, Tradeoff

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from ...errors import ConversionError, counted
-from ..calibration import Splittable, split
+from ..calibration.inputs import Splittable, split
 
 LEAST = 50  # samples (of recordings: windows) that a part must have to be worth the name
 MOST_CALIBRATION = 1000  # more change no percentile that matters

@@ -8,16 +8,16 @@ import torch
 from torch import Tensor
 
 from ...network import Network, Neurons, Readout
-from ..calibration import Inputs
-from ..calibration_events import EventWindows
+from ..calibration.events import EventWindows
+from ..calibration.inputs import Inputs
 from ..cnn import Cnn
 from ..conversion import convert
-from ..decide import clocked_run, decide
 from ..method import Method
 from ..scales import measure_scales
 from ..simulate import Clocked, macs
-from ..stages import first_layers
-from ..validation import Images, Validation
+from ..verdict.decide import clocked_run, decide
+from ..verdict.stages import first_layers
+from ..verdict.validation import Images, Validation
 from .candidates import Candidate
 from .windows_shown import Windows
 

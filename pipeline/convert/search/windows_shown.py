@@ -1,4 +1,4 @@
-"""Windows of recordings, shown to a CNN as mean counts and to networks slice by slice; see calibration_events.py."""
+"""Windows of recordings, shown to a CNN as mean counts and to networks slice by slice; see calibration/events.py."""
 
 from collections.abc import Iterator
 
@@ -8,15 +8,15 @@ from torch import Tensor
 
 from ...binning import bin_events
 from ...stream import BinnedSlice, CurrentSlice
-from ..calibration import Inputs
-from ..calibration_events import EventWindows
-from ..validation import Coding
+from ..calibration.events import EventWindows
+from ..calibration.inputs import Inputs
+from ..verdict.validation import Coding
 
 MOST_KEPT = 1 << 28  # counts
 
 
 class Windows:
-    """A Validation (validation.py) of windows, for networks whose input has a channel for every delay (no Delay)."""
+    """A Validation of windows, for networks whose input has a channel for every delay (no Delay)."""
 
     coding: Coding = "events"
 

@@ -1,0 +1,108 @@
+"""Whether the folded CNN computes what the model computes, and on how many inputs to look.
+
+The model runs as a copy, so that a forward which writes its buffers leaves the caller's alone.
+"""
+
+import copy
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from ...errors import ConversionError
+from ..activation import JUMPS
+from ..cnn import Cnn, Weighted
+
+FOLDING_TOLERANCE = 1e-4  # of the largest output: what float32 sums may differ by
+CHECK_SAMPLES = 64
+CHECK_WORK = 4 * 10**11  # multiply-accumulates that the check may take; large networks are checked on fewer samples
+
+
+def check_samples(cnn: Cnn, timesteps: int) -> int:
+    """How many inputs a check of so many timesteps can afford: at most CHECK_SAMPLES."""
+    shapes, work = cnn.shapes(), 0
+    for node in cnn.nodes:
+        if isinstance(node, Weighted):
+            work += node.weight[0].numel() * math.prod(shapes[node.name])
+    return max(1, min(CHECK_SAMPLES, CHECK_WORK // max(work * timesteps, 1)))
+
+
+def folding_check(model: nn.Module, cnn: Cnn, samples: Tensor, output: int | str | None = None) -> float:
+    """Largest difference between the model and its folded CNN, as a share of the largest output.
+
+    In float64 where activations jump: in float32 a rounding would now and then take them to the next level. Raises
+    ConversionError where they differ, or where the model gives another result for the same input the second time.
+    """
+    model = getattr(model, "_orig_mod", model)  # of torch.compile
+    if any(node.kind in JUMPS for node in cnn.populations()):
+        model, samples = in_double(model), samples.double()
+    else:
+        model = copy.deepcopy(model).eval()
+    quick = cnn.to(samples.dtype)
+    batches = samples.split(16)
+    with torch.inference_mode():
+        wanted = [_result(model, batch, output) for batch in batches]
+        found = [quick(batch) for batch in batches]
+        again = _result(model, batches[0], output)
+    size = max(max(float(value.abs().max()) for value in wanted), 1e-12)
+    if not _apart(wanted[0], again) <= FOLDING_TOLERANCE * size:
+        raise ConversionError(
+            "the model gives another result for the same input the second time: its forward keeps a state or draws "
+            "random numbers. Want a forward that depends on its input alone; let the state be an input, or leave it out"
+        )
+    error = max(_apart(a, b) for a, b in zip(found, wanted, strict=True)) / size
+    if not error <= FOLDING_TOLERANCE:
+        raise ConversionError(
+            f"the folded layers do not compute what the model computes (they differ by {error:.2g} of the largest "
+            f"output, want at most {FOLDING_TOLERANCE:g}); does its forward depend on more than its input, or is "
+            "it a mistake of ours? Nothing was converted"
+        )
+    return error
+
+
+def _apart(a: Tensor, b: Tensor) -> float:
+    return float((a - b).abs().max()) if a.shape == b.shape else float("inf")
+
+
+def _result(model: nn.Module, batch: Tensor, output: int | str | None) -> Tensor:
+    parameter = next(model.parameters(), batch)
+    given = model(batch.to(parameter.device, parameter.dtype, copy=True))
+    return _one_result(given, output).cpu().to(batch).flatten(1)
+
+
+def _one_result(given: Any, output: int | str | None) -> Tensor:
+    if isinstance(given, Tensor):
+        return given
+    items = dict(given) if isinstance(given, Mapping) else dict(enumerate(given))
+    if output is None:
+        return next(item for item in items.values() if isinstance(item, Tensor))
+    chosen = items[output]
+    assert isinstance(chosen, Tensor)
+    return chosen
+
+
+def in_double(model: nn.Module) -> nn.Module:
+    """A copy that computes in float64 with the very weights that were imported, those made of others included."""
+    model = copy.deepcopy(model).eval()
+    for module in list(model.modules()):
+        if isinstance(module, parametrize.ParametrizationList):
+            made = _Constant(module().detach())
+            del module[:]
+            module.append(made)
+    return model.double()
+
+
+class _Constant(nn.Module):
+    """In place of what computes a weight."""
+
+    value: Tensor
+
+    def __init__(self, value: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("value", value)
+
+    def forward(self, *of: Tensor) -> Tensor:
+        return self.value

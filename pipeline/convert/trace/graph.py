@@ -1,0 +1,263 @@
+"""Trace a CNN with torch.fx and walk its graph, one rule an operation (catalogue.py), into a Cnn.
+
+The graph is run once on two zeros, so that every node's shape is known and shape arithmetic (x.size(0), ...) is plain
+numbers: a rule sees values and Data, never symbols.
+"""
+
+import copy
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from ...errors import ConversionError
+from ..cnn import Cnn
+from .builder import CnnBuilder
+from .catalogue import ANYWHERE, FUNCTION_RULES, METHOD_RULES, MODULE_RULES, MOVES, activation_of, has_rule
+from .data import BATCH, Data, of_result
+from .refusals import refuse
+from .step import Step
+
+
+def import_cnn(model: nn.Module, input_shape: tuple[int, int, int], output: int | str | None = None) -> Cnn:
+    """The folded CNN of a model, which is not changed. Raises ConversionError with the name of a layer.
+
+    `output` chooses one where the model returns several: its number, or its key.
+    """
+    if isinstance(model, torch.jit.ScriptModule):
+        raise ConversionError("the model is a TorchScript module; pass the nn.Module that it was made of")
+    if not isinstance(model, nn.Module):
+        raise ConversionError(f"the model is a {type(model).__name__}, want a torch.nn.Module (or an ONNX file)")
+    model = getattr(model, "_orig_mod", model)  # of torch.compile
+    is_double = all(parameter.dtype == torch.float64 for parameter in model.parameters())
+    dtype = torch.float64 if is_double and any(True for _ in model.parameters()) else torch.float32
+    try:
+        copied = copy.deepcopy(model).cpu().to(dtype).eval()
+    except (RuntimeError, TypeError, AttributeError) as error:
+        raise ConversionError(f"the model {type(model).__name__} cannot be copied: {error}") from error
+    traced = _trace(copied)
+    return _Walk(traced, _values(traced, input_shape, dtype), input_shape).cnn(output)
+
+
+class _Tracer(fx.Tracer):
+    """Does not look into modules that have a rule of their own."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return has_rule(m) or super().is_leaf_module(m, module_qualified_name)
+
+
+def _trace(model: nn.Module) -> fx.GraphModule:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return fx.GraphModule(model, _Tracer().trace(model))
+    except Exception as error:  # whatever a foreign forward raises on a symbol
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ConversionError(
+            f"the model {type(model).__name__} cannot be traced ({first}); its forward must not branch or loop on what "
+            "the input holds, and must not ask len() of it"
+        ) from error
+
+
+class _Recorder(fx.Interpreter):
+    """Remembers the value of every node."""
+
+    def __init__(self, traced: fx.GraphModule) -> None:
+        super().__init__(traced, garbage_collect_values=False)
+        self.values: dict[fx.Node, Any] = {}
+        self.at: fx.Node | None = None
+
+    def run_node(self, n: fx.Node) -> Any:
+        self.at = n
+        self.values[n] = super().run_node(n)
+        return self.values[n]
+
+
+def _values(traced: fx.GraphModule, input_shape: tuple[int, int, int], dtype: torch.dtype) -> dict[fx.Node, Any]:
+    recorder = _Recorder(traced)
+    try:
+        with torch.inference_mode(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of layers that are judged in a moment
+            recorder.run(torch.zeros(BATCH, *input_shape, dtype=dtype))
+    except Exception as error:  # whatever a foreign forward raises
+        where = f" at layer {_name(recorder.at)!r}" if recorder.at is not None else ""
+        raise ConversionError(
+            f"the model does not take an input of shape {tuple(input_shape)} (channel, height, width){where}: "
+            f"{str(error).splitlines()[0] if str(error) else type(error).__name__}"
+        ) from error
+    return recorder.values
+
+
+class _Walk:
+    """Visits the nodes in order. `data` is what every node that holds a part of the input is now."""
+
+    def __init__(self, traced: fx.GraphModule, values: dict[fx.Node, Any], input_shape: tuple[int, int, int]) -> None:
+        self.traced, self.values = traced, values
+        self.builder = CnnBuilder(input_shape)
+        self.data: dict[fx.Node, Any] = {}
+
+    def cnn(self, output: int | str | None) -> Cnn:
+        for node in self.traced.graph.nodes:
+            reads = [source for source in node.all_input_nodes if source in self.data]
+            if node.op == "placeholder":
+                self._placeholder(node)
+            elif node.op == "output":
+                return self._output(node.args[0], output)
+            elif reads and _holds_tensor(self.values[node]):
+                self._layer(node)
+        raise ConversionError("the model returns nothing")
+
+    def _placeholder(self, node: fx.Node) -> None:
+        if self.data and node.args:
+            return  # an optional argument: its default is a constant
+        if self.data:
+            raise ConversionError(f"the model takes a second input {node.name!r}; want one input, the image or slice")
+        self.data[node] = Data("input", tuple(self.values[node].shape))
+
+    def _output(self, returned: Any, chosen: int | str | None) -> Cnn:
+        found = fx.map_arg(returned, lambda node: self.data.get(node, self.values[node]))
+        if isinstance(found, Data):
+            items = {0: found}
+        elif isinstance(found, Mapping):
+            items = dict(found)
+        else:
+            items = dict(enumerate(found)) if isinstance(found, list | tuple) else {}
+        tensors = {key: item for key, item in items.items() if isinstance(item, Data)}
+        if chosen is None and len(tensors) == 1:
+            chosen = next(iter(tensors))
+        if chosen not in tensors:
+            found_there = ", ".join(map(repr, tensors)) or repr(returned)
+            raise ConversionError(
+                f"the model returns {len(tensors)} results ({found_there}), want one; "
+                "choose it with output=NUMBER (or its key), or return only the class scores"
+            )
+        result = tensors[chosen]
+        return self.builder.finish(result.name, result.softmax) if result.index is None else self._flat(result)
+
+    def _flat(self, result: Data) -> Cnn:
+        from .layers import flattened
+
+        step = Step(self.builder, "output", "output", ())
+        name = flattened(step, Data(result.name, (BATCH, torch.Size(result.shape[1:]).numel()),
+                                    result.places().reshape(BATCH, -1)))  # fmt: skip
+        return self.builder.finish(name, result.softmax)
+
+    def _layer(self, node: fx.Node) -> None:
+        kind, name = _kind(self.traced, node), _name(node)
+        args, kwargs = fx.map_arg((node.args, node.kwargs), lambda n: self.data.get(n, self.values[n]))
+        operands = _flatten_data((args, kwargs))
+        value = self.values[node]
+        if self._picks(node, args):
+            self.data[node] = args[0][args[1]]
+            return
+        if self._is_move(node) and len(operands) == 1:
+            self.data[node] = self._moved(node, name, kind, operands[0])
+            return
+        rule = self._rule(node)
+        if rule is None:
+            raise refuse(name, kind, "it returns several tensors" if not isinstance(value, Tensor) else "")
+        ended = next((x for x in operands if x.softmax), None)
+        if ended is not None and rule not in ANYWHERE:
+            raise ConversionError(
+                f"layer {ended.softmax_layer!r} is a softmax in the middle, {name!r} comes after it; a spiking neuron "
+                "cannot divide by its neighbours: a softmax may only be the end"
+            )
+        shape = tuple(value.shape) if isinstance(value, Tensor) else ()
+        step = Step(self.builder, name, kind, shape)
+        try:
+            made = rule(step, *args, **kwargs)
+        except TypeError as error:
+            raise refuse(name, kind, f"it is called in a way that the rule does not know ({error})") from error
+        self.data[node] = self._seen(made, step)
+        if self._in_place(node):
+            changed = next(source for source in node.all_input_nodes if source in self.data)
+            self.data[changed] = self.data[node]
+
+    def _seen(self, made: Any, step: Step) -> Data:
+        if isinstance(made, Data):
+            return made
+        data = of_result(made, self.builder.shapes[made], step.output_shape)
+        if data is None:
+            raise refuse(
+                step.name, step.kind, f"its output of shape {step.output_shape[1:]} is not what its rule makes"
+            )
+        return data
+
+    def _picks(self, node: fx.Node, args: tuple[Any, ...]) -> bool:
+        """Whether a node takes one of several results of another, as `a, b = x.chunk(2, 1)` does."""
+        return getattr(node.target, "__name__", "") == "getitem" and isinstance(args[0], list | tuple)
+
+    def _is_move(self, node: fx.Node) -> bool:
+        if node.op == "call_module":
+            return type(self.traced.get_submodule(str(node.target))) in MOVES
+        return node.target in MOVES
+
+    def _moved(self, node: fx.Node, name: str, kind: str, source: Data) -> Any:
+        """What only moves values, done to the numbers of their places."""
+
+        def place(n: fx.Node) -> Any:
+            found = self.data.get(n, self.values[n])
+            return found.places() if isinstance(found, Data) else found
+
+        args, kwargs = fx.map_arg((node.args, node.kwargs), place)
+        if node.op == "call_module":
+            made = self.traced.get_submodule(str(node.target))(*args, **kwargs)
+        elif node.op == "call_method":
+            made = getattr(args[0], str(node.target))(*args[1:], **kwargs)
+        else:
+            made = node.target(*args, **kwargs)
+
+        def data(index: Tensor) -> Data:
+            index = index.contiguous()  # as a model that calls contiguous() before view() has it
+            same = source.index is None and tuple(index.shape) == source.shape and torch.equal(index, source.places())
+            return Data(source.name, tuple(index.shape), None if same else index, source.softmax, source.softmax_layer)
+
+        return data(made) if isinstance(made, Tensor) else [data(index) for index in made]
+
+    def _rule(self, node: fx.Node) -> Callable[..., Any] | None:
+        if node.op == "call_module":
+            module = self.traced.get_submodule(str(node.target))
+            parametrized = nn.utils.parametrize.is_parametrized(module)  # weight_norm and the like: weights as computed
+            rule = MODULE_RULES.get(type(module).__mro__[1] if parametrized else type(module))
+            settings = activation_of(module)
+            if rule is None and settings is not None:
+                return lambda step, x: step.elementwise(x, lambda y: step.builder.activation(step.name, y, **settings))
+            return None if rule is None else (rule if rule in ANYWHERE else lambda step, *a: rule(step, module, *a))
+        if node.op == "call_method":
+            return METHOD_RULES.get(str(node.target))
+        return FUNCTION_RULES.get(node.target) or FUNCTION_RULES.get(getattr(node.target, "__name__", None))
+
+    def _in_place(self, node: fx.Node) -> bool:
+        """Whether what it reads is changed too, for all that read it later."""
+        if node.op == "call_module":
+            return bool(getattr(self.traced.get_submodule(str(node.target)), "inplace", False))
+        name = str(node.target) if node.op == "call_method" else getattr(node.target, "__name__", "")
+        in_place = name.endswith("_") and not name.endswith("__")
+        return in_place or name in ("iadd", "isub", "imul", "itruediv") or bool(node.kwargs.get("inplace"))
+
+
+def _kind(traced: fx.GraphModule, node: fx.Node) -> str:
+    if node.op == "call_module":
+        return type(traced.get_submodule(str(node.target))).__name__
+    return str(node.target) if node.op == "call_method" else getattr(node.target, "__name__", str(node.target))
+
+
+def _name(node: fx.Node | None) -> str:
+    if node is None:
+        return "input"
+    return str(node.target) if node.op == "call_module" else node.name
+
+
+def _holds_tensor(value: Any) -> bool:
+    return isinstance(value, Tensor) or (
+        isinstance(value, list | tuple) and any(isinstance(item, Tensor) for item in value)
+    )
+
+
+def _flatten_data(value: Any) -> list[Data]:
+    if isinstance(value, Data):
+        return [value]
+    items = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    return [data for item in items for data in _flatten_data(item)]
