@@ -42,7 +42,7 @@ class LiveClock:
         self.delivered = 0  # events
         self.gaps = 0  # stretches that began after the first
         self._state = guard.new_state()
-        self._started = self._gap_told = False
+        self._started = self._gap_told = self._begins = False
         self._raw_us = self._offset_us = 0  # latest time of the sender, unwrapped; what makes it ours
         self._heard_ns = 0  # host time at which it was heard
         self._held: tuple[np.ndarray, int, int] | None = None  # a batch that may be a stray, its first and last time
@@ -76,14 +76,14 @@ class LiveClock:
         step_us = self._step(first_us, self._raw_us)
         if -guard.BACKWARDS_US <= step_us <= min(AHEAD_US + elapsed_us, guard.FORWARD_US):
             self._drop_held()
-            return self._placed(events, step_us, first_us, last_us, now_ns, False)
+            return self._placed(events, step_us, first_us, last_us, now_ns)
         if self._held is not None:
             held, held_first_us, held_last_us = self._held
             step_us = self._step(first_us, held_last_us)
             if -guard.BACKWARDS_US <= step_us <= AHEAD_US:
                 self._held = None
                 pieces = self._begin(held, held_first_us, held_last_us, now_ns)
-                return pieces + self._placed(events, step_us, first_us, last_us, now_ns, not pieces)
+                return pieces + self._placed(events, step_us, first_us, last_us, now_ns)
             self._drop_held()
         self._held = events, first_us, last_us
         return []
@@ -105,12 +105,10 @@ class LiveClock:
             self.gaps += 1
             elapsed_us = max(0, now_ns - self._heard_ns) // 1000
             self._offset_us = self.reached_us + min(elapsed_us, guard.FORWARD_US // 2) - first_us
-        self._started, self._gap_told, self._raw_us = True, False, first_us
-        return self._placed(events, 0, first_us, last_us, now_ns, True)
+        self._started, self._gap_told, self._begins, self._raw_us = True, False, True, first_us
+        return self._placed(events, 0, first_us, last_us, now_ns)
 
-    def _placed(
-        self, events: np.ndarray, step_us: int, first_us: int, last_us: int, now_ns: int, begins: bool
-    ) -> list[Piece]:
+    def _placed(self, events: np.ndarray, step_us: int, first_us: int, last_us: int, now_ns: int) -> list[Piece]:
         """The events at their time, those outside the sensor left out."""
         unwrapped_us = self._raw_us + step_us
         if shift_us := unwrapped_us - first_us + self._offset_us:
@@ -121,7 +119,10 @@ class LiveClock:
         kept, _, _ = guard.check(events, self.sensor.width, self.sensor.height, 0, True, self._state)
         self.counts["outside"] += int(self._state[guard.OUTSIDE]) - before
         self.delivered += kept
-        return [Piece(events[:kept], begins)] if kept else []
+        if not kept:
+            return []
+        piece, self._begins = Piece(events[:kept], self._begins), False
+        return [piece]
 
     def _drop_held(self) -> None:
         if self._held is not None:
