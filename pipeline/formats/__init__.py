@@ -66,6 +66,8 @@ def open_recording(
     packet_events: int = 8192,
     packet_us: int | None = None,
     on_error: OnError = "raise",
+    start_us: int = 0,
+    stop_us: int | None = None,
 ) -> Recording:
     """Open a recording of any container; RecordingError if it is none, or its header is damaged.
 
@@ -77,7 +79,11 @@ def open_recording(
         raise RecordingError(f"on_error is {on_error!r}, want one of {', '.join(get_args(OnError))}", path)
     if packet_events < 1 or (packet_us is not None and packet_us < 1):
         raise RecordingError(f"packets of {packet_events} events and {packet_us} µs; want at least 1", path)
-    options = ReadOptions(sensor, layout, stream_id, time_unit, packet_events, packet_us, on_error)
+    if start_us < 0 or (stop_us is not None and stop_us <= start_us):
+        raise RecordingError(f"a part from {start_us} to {stop_us} µs; want a stop after the start, from 0 on", path)
+    options = ReadOptions(
+        sensor, layout, stream_id, time_unit, packet_events, packet_us, on_error, start_us=start_us, stop_us=stop_us
+    )
     try:
         start = sniff.first_bytes(path)
         row = _named(container, path) if container else _recognised(path, start)

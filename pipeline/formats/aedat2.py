@@ -129,8 +129,7 @@ class Aedat2(Source):
                 reading.report("the file ends after its header, without events", byte_offset)
 
     def _blocks(self, count: int, start: int) -> Iterator[tuple[np.ndarray, int, int]]:
-        """Words from `start` on, where they begin, and how many bytes are left over; one empty block if there are none.
-        """
+        """Words from `start` on, where they begin, how many bytes are left over; if there are none, one empty block."""
         size = self._word.itemsize
         with open(self._path, "rb") as file:
             file.seek(start)

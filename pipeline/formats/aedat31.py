@@ -17,7 +17,7 @@ from ..errors import EventError, RecordingError
 from ..events import EVENT_DTYPE, SensorSize
 from ..kernel_cache import kernel
 from .extent import sensor_of
-from .recording import Batch, Reading, ReadOptions, Source
+from .source import Batch, Place, Reading, ReadOptions, Source
 from .write import RecordingWriter
 
 _END = b"#!END-HEADER"
@@ -72,10 +72,17 @@ class Aedat31(Source):
         self.sensor = options.sensor or known or sensor_of(self, path, least=SensorSize(128, 128))
 
     def batches(self, reading: Reading) -> Iterator[Batch]:
+        return (batch for batch, _ in self.decoded(reading))
+
+    def holds(self, place: Place) -> bool:
+        return not place.state and place.byte_offset >= self._start
+
+    def decoded(self, reading: Reading, place: Place | None = None) -> Iterator[tuple[Batch, Place | None]]:
+        """A place is where a packet begins; after all but the last batch of a packet there is none."""
         with open(self._path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
-            position = self._start
-            if position == size:
+            position = place.byte_offset if place else self._start
+            if position == size == self._start:
                 reading.report("the file ends after its header, without packets", position)
             while position < size:
                 file.seek(position)
@@ -86,13 +93,25 @@ class Aedat31(Source):
                         what = f"polarity events of {header.size} bytes with time at {header.time_at}, want 8 and 4"
                         reading.report(what, position, last=False)
                     else:
-                        yield from _events(file, header, position, length, reading)
+                        following = Place(position + _HEADER.size + length)
+                        yield from _with_place(_events(file, header, position, length, reading), following)
                 else:
                     reading.defects["other_packets"] += 1
                 if position + _HEADER.size + length > size:
                     left = size - position - _HEADER.size
                     reading.report(f"the file ends within a packet ({left} of {length} bytes)", position)
                 position += _HEADER.size + length
+
+
+def _with_place(batches: Iterator[Batch], following: Place) -> Iterator[tuple[Batch, Place | None]]:
+    """The batches of a packet; a reading can begin after the last of them."""
+    last = next(batches, None)
+    for batch in batches:
+        if last is not None:
+            yield last, None
+        last = batch
+    if last is not None:
+        yield last, following
 
 
 def read_header(file: BinaryIO, path: Path) -> tuple[int, str]:

@@ -35,6 +35,7 @@ class EventStream(WordSource):
 
     container = "es"
     word = np.dtype(np.uint8)
+    constants = (1,)  # the height
 
     def __init__(self, path: Path, options: ReadOptions) -> None:
         super().__init__(path)

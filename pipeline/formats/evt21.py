@@ -23,6 +23,7 @@ class Evt21(RawSource):
 
     container = "evt21"
     word, columns = np.dtype("<u4"), 2
+    constants = (2,)  # which half is the upper one
 
     def prepare(self, header: Header) -> None:
         swapped = is_swapped(whole_words(self._path, self.start, 8, SAMPLE), header)

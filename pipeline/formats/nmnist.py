@@ -12,7 +12,7 @@ from ..errors import EventError
 from ..events import EVENT_DTYPE
 from ..kernel_cache import kernel
 from .extent import sensor_of
-from .recording import Batch, Reading, ReadOptions, Source
+from .source import Batch, Place, Reading, ReadOptions, Source
 from .write import RecordingWriter
 
 OVERFLOW_ROW = 240
@@ -31,17 +31,25 @@ class Nmnist(Source):
         self.sensor = options.sensor or sensor_of(self, path)
 
     def batches(self, reading: Reading) -> Iterator[Batch]:
-        overflow = np.zeros(1, np.int64)
-        position = 0
+        return (batch for batch, _ in self.decoded(reading))
+
+    def holds(self, place: Place) -> bool:
+        at = place.byte_offset
+        return len(place.state) == 1 and 0 <= at <= self._path.stat().st_size and at % 5 == 0
+
+    def decoded(self, reading: Reading, place: Place | None = None) -> Iterator[tuple[Batch, Place | None]]:
+        position, state = place or Place(0, (0,))
+        overflow = np.array(state, np.int64)
         with open(self._path, "rb") as file:
+            file.seek(position)
             while data := file.read(5 * reading.options.packet_events):
                 records = np.frombuffer(data[: len(data) // 5 * 5], np.uint8).reshape(-1, 5)
                 events = np.empty(len(records), EVENT_DTYPE)
                 kept = decode(records, overflow, events)
                 reading.defects["special_words"] += len(records) - kept
+                begin, position = position, position + records.nbytes
                 if kept:
-                    yield Batch(events[:kept], position)
-                position += records.nbytes
+                    yield Batch(events[:kept], begin), Place(position, tuple(overflow.tolist()))
                 if len(data) % 5:
                     reading.report(f"the file ends within an event ({len(data) % 5} of 5 bytes)", position)
         if not position:

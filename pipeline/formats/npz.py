@@ -8,7 +8,6 @@ no unit to guess, so it must be said. A plain array of four columns needs `layou
 
 import contextlib
 import tempfile
-import warnings
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,8 +17,9 @@ import numpy as np
 
 from ..errors import RecordingError
 from ..events import EVENT_DTYPE, SensorSize
+from .array_rows import Rows, entry_itself
 from .extent import sensor_of
-from .recording import Batch, Reading, ReadOptions, Source
+from .source import Batch, Place, Reading, ReadOptions, Source
 from .write import RecordingWriter
 
 _NAMES = {  # column: the names under which others write it
@@ -29,47 +29,7 @@ _NAMES = {  # column: the names under which others write it
     "p": ("p", "ps", "on", "pol", "polarity", "polarities"),
 }
 _UNITS_US = {"s": 1e6, "ms": 1e3, "us": 1.0, "µs": 1.0, "ns": 1e-3}
-_LARGEST_ITEM = 256  # bytes of a row; beyond this it is no event
 _TEXTS = ("time_unit",)
-
-
-class _Rows:
-    """The rows of one array in a file, read in order. A header that claims more than there is costs nothing."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # numpy warns about headers of Python 2
-            version = np.lib.format.read_magic(file)
-            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            self.shape, fortran, self.dtype = read(file)
-        if self.dtype.hasobject:
-            raise ValueError("holds Python objects, which are never unpickled; save numbers")
-        if fortran and len(self.shape) > 1 and min(self.shape) > 1:
-            raise ValueError("is stored column by column; save np.ascontiguousarray of it")
-        if self.dtype.itemsize > _LARGEST_ITEM or len(self.shape) > 2 or (len(self.shape) == 2 and self.shape[1] != 4):
-            raise ValueError(f"has shape {self.shape} and dtype {self.dtype}, want one event a row")
-        self._file = file
-        self._row = self.dtype.itemsize * (4 if len(self.shape) == 2 else 1)
-        self._left = self.shape[0] if self.shape else 0
-
-    def read(self, count: int) -> np.ndarray:
-        """The next rows, at most `count`; none at the end. EOFError carries the last whole rows if the file ends
-        early.
-        """
-        want = min(count, self._left)
-        data = b""
-        while len(data) < want * self._row:
-            more = self._file.read(want * self._row - len(data))
-            if not more:
-                break
-            data += more
-        rows = np.frombuffer(data[: len(data) // self._row * self._row], self.dtype)
-        if self._row != self.dtype.itemsize:
-            rows = rows.reshape(-1, 4)
-        self._left -= want
-        if len(rows) < want:
-            raise EOFError(rows)
-        return rows
 
 
 class NumpyFile(Source):
@@ -92,10 +52,19 @@ class NumpyFile(Source):
         self.sensor = options.sensor or stated or sensor_of(self, path)
 
     def batches(self, reading: Reading) -> Iterator[Batch]:
-        count = reading.options.packet_events
+        return (batch for batch, _ in self.decoded(reading))
+
+    def holds(self, place: Place) -> bool:
+        return not place.state and 0 <= place.byte_offset <= self._count
+
+    def decoded(self, reading: Reading, place: Place | None = None) -> Iterator[tuple[Batch, Place | None]]:
+        """A place is a row."""
+        count, row = reading.options.packet_events, place.byte_offset if place else 0
         with contextlib.ExitStack() as stack:
             with self._damage():
-                columns, _, file = stack.enter_context(self._open())
+                columns, _, file = stack.enter_context(self._open(direct=row > 0))
+                for column in columns.values():
+                    column.skip(row)
             while True:
                 ended = fault = ""
                 byte_offset = file.tell()
@@ -104,28 +73,40 @@ class NumpyFile(Source):
                     events, fault = self._events(rows)
                 except Exception as error:  # the zip reader's many ways to say that the file is damaged
                     events, fault = np.empty(0, EVENT_DTYPE), f"damaged: {error or type(error).__name__}"
+                row += len(events)
                 if len(events):
-                    yield Batch(events, byte_offset)
+                    yield Batch(events, byte_offset), None if fault or ended else Place(row)
                 if fault or ended:
                     reading.report(fault or ended, byte_offset)
                 if not len(events):
                     return
 
     @contextlib.contextmanager
-    def _open(self) -> Iterator[tuple[dict[str, _Rows], dict[str, Any], IO[bytes]]]:
-        """The columns by name (or one array under ""), what else the file states, and the file itself."""
+    def _open(self, direct: bool = False) -> Iterator[tuple[dict[str, Rows], dict[str, Any], IO[bytes]]]:
+        """The columns by name (or one array under ""), what else the file states, and the file itself.
+
+        `direct`: arrays that are not compressed are read past the zip reader, which cannot seek without reading.
+        """
         with contextlib.ExitStack() as stack:
             file = stack.enter_context(open(self._path, "rb"))
             if self.container == "npy":
-                yield {"": _Rows(file)}, {}, file
+                yield {"": Rows(file)}, {}, file
                 return
             archive = stack.enter_context(zipfile.ZipFile(file))
             if "network.json" in archive.namelist():
                 raise ValueError("is a spiking network (`network:` of a classifier), not a recording")
             names = {name.removesuffix(".npy"): name for name in archive.namelist() if name.endswith(".npy")}
             columns = {}
+
+            def rows_of(name: str) -> Rows:
+                rows = Rows(stack.enter_context(archive.open(name)))
+                entry = archive.getinfo(name)
+                if not direct or entry.compress_type != zipfile.ZIP_STORED or rows.bytes_left > entry.file_size:
+                    return rows
+                return Rows(stack.enter_context(entry_itself(self._path, entry)))
+
             if "events" in names:
-                columns[""] = _Rows(stack.enter_context(archive.open(names["events"])))
+                columns[""] = rows_of(names["events"])
             else:
                 for column, aliases in _NAMES.items():
                     found = next((alias for alias in aliases if alias in names), None)
@@ -133,15 +114,16 @@ class NumpyFile(Source):
                         raise ValueError(
                             f"has no array `events` and no column {column!r}; it holds {', '.join(names) or 'nothing'}"
                         )
-                    columns[column] = _Rows(stack.enter_context(archive.open(names[found])))
+                    columns[column] = rows_of(names[found])
             yield columns, _extras(archive, names), file
 
-    def _check(self, columns: dict[str, _Rows], unit: str | None) -> None:
+    def _check(self, columns: dict[str, Rows], unit: str | None) -> None:
         if not all(rows.shape for rows in columns.values()):
             raise ValueError("holds a single value, want one event a row")
         lengths = {rows.shape[0] for rows in columns.values()}
         if len(lengths) != 1:
             raise ValueError(f"has columns of different lengths: {sorted(lengths)}")
+        (self._count,) = lengths
         if unit is not None and unit not in _UNITS_US:
             raise ValueError(f"has the time unit {unit!r}, want one of {', '.join(_UNITS_US)}")
         whole = columns.get("")
@@ -207,7 +189,7 @@ class NumpyFile(Source):
             raise RecordingError(f"{self._path}: {error or type(error).__name__}", self._path, 0) from None
 
 
-def _read_all(columns: dict[str, _Rows], count: int) -> tuple[dict[str, np.ndarray], str]:
+def _read_all(columns: dict[str, Rows], count: int) -> tuple[dict[str, np.ndarray], str]:
     """The next rows of every column, cut to the shortest, and what is wrong if one ended early ("": nothing)."""
     rows, ended = {}, ""
     for name, column in columns.items():

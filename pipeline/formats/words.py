@@ -7,26 +7,19 @@ integers, its `state`, reading can begin at any place where it has been (Place),
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from ..events import EVENT_DTYPE, SensorSize
 from .evt_words import COUNTS, LEAST, UNKNOWN_TYPES
 from .guard import is_steady
-from .recording import Batch, Reading, Source
+from .source import Batch, Place, Reading, Source
 
 BLOCK = 1 << 17  # bytes read at once; with its events, it stays within a core's own cache
 ROOM = 1 << 15  # events that a kernel may fill at a call
 _COUNTERS = ("special_words", "trigger_words", "unplaced_events", "clock_wraps", "unknown_words")
 _FEW = 100  # words of unknown types that a file may hold, whatever its length
-
-
-class Place(NamedTuple):
-    """Where in a file a reading can begin, and what its kernel knows there."""
-
-    byte_offset: int
-    state: tuple[int, ...]
 
 
 class WordSource(Source):
@@ -36,6 +29,7 @@ class WordSource(Source):
     columns = 1  # of that array: how many numbers make a word
     start: int  # first byte after the header
     first_state: tuple[int, ...] = (0,)  # what the kernel knows at `start`
+    constants: tuple[int, ...] = ()  # places in the state of what never changes
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -50,12 +44,19 @@ class WordSource(Source):
         for batch, _ in self.decoded(reading):
             yield batch
 
-    def decoded(self, reading: Reading, place: Place | None = None) -> Iterator[tuple[Batch, Place]]:
+    def holds(self, place: Place) -> bool:
+        whole = self.start <= place.byte_offset and not (place.byte_offset - self.start) % self._size
+        kept = len(place.state) == len(self.first_state) and all(
+            place.state[at] == self.first_state[at] for at in self.constants
+        )
+        return whole and kept and place.byte_offset <= self._path.stat().st_size
+
+    def decoded(self, reading: Reading, place: Place | None = None) -> Iterator[tuple[Batch, Place | None]]:
         """Batches from `place` on (the beginning), each with the place that follows it."""
         position, first_state = place or Place(self.start, self.first_state)
         state, counts = np.array(first_state, np.int64), np.zeros(COUNTS, np.int64)
         counts[LEAST] = -1
-        size, left, seen = self.word.itemsize * self.columns, 0, 0
+        size, left, seen = self._size, 0, (position - self.start) // self._size
         buffer = bytearray(BLOCK)  # its first `left` bytes are of a word that the block before cut
         with open(self._path, "rb", buffering=0) as file:
             file.seek(position)
@@ -67,6 +68,7 @@ class WordSource(Source):
                     events = np.empty(min(ROOM, len(words) - used + 64), EVENT_DTYPE)
                     took, kept = self.decode(words[used:], state, events, counts)
                     used += took
+                    self._count(counts, reading)
                     if kept:
                         steady = is_steady(counts[LEAST:].tolist(), self.sensor.width, self.sensor.height)
                         following = Place(position + used * size, tuple(state.tolist()))
@@ -74,7 +76,7 @@ class WordSource(Source):
                     if not took:
                         break
                 seen += used
-                self._count(counts, seen, position, reading)
+                self._check_types(int(counts[UNKNOWN_TYPES]), seen, position, reading)
                 position += used * size
                 left += got - used * size
                 buffer[:left] = buffer[used * size : used * size + left]
@@ -83,18 +85,27 @@ class WordSource(Source):
         if position == self.start:
             reading.report("the file ends after its header, without events", position)
 
-    def _of(self, length: int) -> str:
-        return f"an event ({length} of {self.word.itemsize * self.columns} bytes)"
+    @property
+    def _size(self) -> int:
+        """Bytes of a word."""
+        return self.word.itemsize * self.columns
 
-    def _count(self, counts: np.ndarray, seen: int, position: int, reading: Reading) -> None:
-        """Move a kernel's counts to the reading. So many words of unknown types that these are none: a fault."""
+    def _of(self, length: int) -> str:
+        return f"an event ({length} of {self._size} bytes)"
+
+    @staticmethod
+    def _count(counts: np.ndarray, reading: Reading) -> None:
+        """Move a kernel's counts to the reading."""
         for name, at in zip(_COUNTERS, range(UNKNOWN_TYPES), strict=True):
             if counts[at]:
                 reading.defects[name] += int(counts[at])
         counts[:UNKNOWN_TYPES] = 0
+
+    def _check_types(self, met: int, seen: int, position: int, reading: Reading) -> None:
+        """So many words of unknown types that these are none: a fault. `met`: those types, as bits."""
         unknown = reading.defects["unknown_words"]
         if unknown > _FEW and unknown > seen // 8:
-            types = ", ".join(f"{kind:#x}" for kind in range(16) if int(counts[UNKNOWN_TYPES]) >> kind & 1)
+            types = ", ".join(f"{kind:#x}" for kind in range(16) if met >> kind & 1)
             what = f"{unknown} of {seen} words are of types that {self.container.upper()} does not have ({types})"
             reading.report(f"{what}: damage, or another format (say which with `container`)", position)
 
