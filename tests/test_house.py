@@ -13,9 +13,10 @@ FILES = sorted([*(ROOT / "pipeline").rglob("*.py"), *(ROOT / "nodes").rglob("*.p
 DOORS = {  # package: the files and folders that may import it
     "torch": ("pipeline/convert/", "pipeline/train/"),
     "tonic": ("pipeline/datasets/",),
+    "av": ("pipeline/simulate/film.py",),
     "aedat": ("pipeline/formats/aedat4.py",),
     "zstandard": ("pipeline/formats/",),
-    "h5py": ("pipeline/exchange/hdf5.py",),
+    "h5py": ("pipeline/exchange/hdf5.py", "pipeline/datasets/through_tonic.py"),
     "zmq": ("nodes/wire.py",),
     "yaml": ("nodes/config.py",),
     "msgspec": ("nodes/",),

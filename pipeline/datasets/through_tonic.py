@@ -5,8 +5,6 @@ and where; extracted files suffice (tonic also wants the archive that they came 
 `tonic.datasets.X` is made with the arguments of a part (`train`, `test`, ...); events of all its dtypes (x, y, t, p in
 any order, of any type, with or without y) become EVENT_DTYPE, sorted; labels are names. `from_tonic` does the latter
 for an object of tonic's that one has made oneself.
-
-SMNIST numbers its channels 0 to num_neurons, one more than its sensor_size says: 100 are given here.
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,6 +35,7 @@ class TonicSet:
     sensor: SensorSize
     parts: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: TRAIN_TEST)  # arguments of the class
     labels: Sequence[str] | None = None  # by target; None: the class's own; empty: its targets are no classes
+    folder: str | None = None  # where it lies below the folder that is given; None: as the class is called
 
 
 SETS = {
@@ -50,12 +49,12 @@ SETS = {
     "SHD": TonicSet("shd_*.h5", SensorSize(700, 1)),
     "SSC": TonicSet("ssc_*.h5", SensorSize(700, 1), {part: {"split": part} for part in ("train", "valid", "test")}),
     "NTIDIGITS18": TonicSet("n-tidigits.hdf5", SensorSize(64, 1), labels=()),
-    "SMNIST": TonicSet("*-images-idx3-ubyte", SensorSize(100, 1), labels=DIGITS),
+    "SMNIST": TonicSet("*-images-idx3-ubyte", SensorSize(99, 1), labels=DIGITS, folder="smnist"),
     "ThreeET_Eyetracking": TonicSet(
         "data/*.h5", SensorSize(240, 180), {part: {"split": part} for part in ("train", "val")}, ()
     ),
     "EBSSA": TonicSet("*.h5", SensorSize(240, 180), ALL, ()),
-    "NERDD": TonicSet("DATA/*/*/Event/*.npz", SensorSize(1280, 720), ALL, ()),
+    "NERDD": TonicSet("DATA/*/*/Event/*.npz", SensorSize(1280, 720), ALL, (), folder="."),
 }
 _FILES = "its recordings have no classes; open its files themselves"
 REFUSED = {
@@ -70,8 +69,9 @@ REFUSED = {
 def open_tonic(name: str, folder: Path, part: str, download: bool = False) -> DataSet:
     """One part of one of tonic's sets, whose folder (`save_to`, or the set's own folder in it) is `folder`."""
     row, cls = SETS[name], _class(name)
-    root = folder.parent if folder.name == name and not (folder / name).is_dir() else folder
-    own = folder if name == "NERDD" else root / name
+    below = name if row.folder is None else row.folder
+    root = folder.parent if folder.name == below and not (folder / below).is_dir() else folder
+    own = root / below
     if not download and not any(own.glob(row.files)):
         source = next((getattr(cls, key) for key in ("url", f"{part}_url", "base_url") if getattr(cls, key, "")), "")
         where = f" from {source}" if source else ", as tonic's page on it says,"
