@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
+from . import datasets
 from .binning import bin_events
 from .encode import CurrentEncoder, PoissonEncoder
 from .engine import Engine
 from .errors import NetworkError, RecordingError
 from .events import EVENT_DTYPE, EventPacket, SensorSize
-from .formats import open_recording
+from .formats import Recording, open_recording
 from .interval import wilson
 from .slicer import TimeSlicer
 from .stream import BinnedSlice, Classification, CurrentSlice, Image
@@ -22,7 +23,8 @@ from .stream import BinnedSlice, Classification, CurrentSlice, Image
 Slice = BinnedSlice | CurrentSlice
 Watch = Callable[[int, Slice, Classification], None]  # number of the sample, the slice, the decision after it
 
-BESIDE = ("_labels.csv", ".md", ".json", ".yaml")  # files that may lie beside recordings
+BESIDE = ("_labels.csv", ".md", ".json", ".yaml", ".txt")  # files that may lie beside recordings
+WANTED = "want FOLDER/LABEL/FILE, or files with NAME_labels.csv"
 
 
 def unwatched(number: int, piece: Slice, decision: Classification) -> None:
@@ -61,6 +63,11 @@ class Trial:
     path: Path
     target: int
     span_us: tuple[int, int] | None  # [start, stop); None: all of it
+    sample: datasets.Sample | None = None  # where the recording is of a named data set
+
+    def open(self) -> Recording:
+        """The recording that the trial is a part of."""
+        return open_recording(self.path) if self.sample is None else self.sample.open()
 
 
 def judge_images(
@@ -127,12 +134,14 @@ def judge_recordings(
 def find_trials(folder: Path, labels: Sequence[str]) -> list[Trial]:
     """The labelled recordings of a folder: by the label file beside each, else by the name of its subfolder.
 
-    A label file (NAME_labels.csv) gives one trial a line. Raises RecordingError for a label that the network lacks.
+    A label file (NAME_labels.csv) gives one trial a line. `folder` may name a data set, NAME:FOLDER:PART. Raises
+    RecordingError for a label that the network lacks.
     """
+    data = datasets.named(folder)
+    if data is not None:
+        return _trials_of(data, labels)
     if not folder.is_dir():
-        raise RecordingError(
-            f"there is no folder {folder}; want FOLDER/LABEL/FILE, or files with NAME_labels.csv", folder
-        )
+        raise RecordingError(f"there is no folder {folder}; {WANTED}, or a data set, NAME:FOLDER:PART", folder)
     trials = []
     for path in sorted(folder.rglob("*")):
         if path.is_file() and not path.name.startswith(".") and not path.name.endswith(BESIDE):
@@ -144,15 +153,25 @@ def find_trials(folder: Path, labels: Sequence[str]) -> list[Trial]:
             if not spans:
                 trials.append(Trial(path, _target(path.parent.name, labels, path), None))
     if not trials:
-        raise RecordingError(
-            f"{folder} holds no recordings; want FOLDER/LABEL/FILE, or files with NAME_labels.csv", folder
-        )
+        raise RecordingError(f"{folder} holds no recordings; {WANTED}", folder)
+    return trials
+
+
+def _trials_of(data: datasets.DataSet, labels: Sequence[str]) -> list[Trial]:
+    """A trial for each labelled span of a data set."""
+    trials = [
+        Trial(sample.path, _target(label, labels, sample.path), span_us, sample)
+        for sample in data
+        for label, span_us in sample.spans
+    ]
+    if not trials:
+        raise RecordingError(f"{data} has no classes; it can be replayed, not judged", data.folder)
     return trials
 
 
 def read_trial(trial: Trial) -> tuple[np.ndarray, int, SensorSize]:
     """All events of one trial, their time counted from its beginning; its duration in µs; the sensor."""
-    with open_recording(trial.path) as recording:
+    with trial.open() as recording:
         parts = [_within(packet, trial.span_us).events for packet in recording]
         sensor = recording.sensor
     events = np.concatenate([*parts, np.empty(0, EVENT_DTYPE)])
@@ -183,7 +202,7 @@ def slices_of(trial: Trial, engine: Engine) -> Iterator[BinnedSlice]:
         raise NetworkError(
             "the network was made for images, it has no timestep; say the length of a slice (--window-us)"
         )
-    with open_recording(trial.path) as recording:
+    with trial.open() as recording:
         sensor = recording.sensor
         channels, height, width = engine.network.input_shape
         if (channels, height, width) != (2, sensor.height, sensor.width):

@@ -11,7 +11,6 @@ data set can be too: NAME:FOLDER:PART (`named`). Sets that have no row are folde
 """
 
 import importlib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -98,13 +97,3 @@ def named(where: str | Path) -> DataSet | None:
     if not folder:
         return open_dataset(name, rest)
     return open_dataset(name, folder, part)
-
-
-def targets_of(data: DataSet, labels: Sequence[str]) -> dict[str, int]:
-    """Index into `labels` of each class of a set. RecordingError where the set has a class that `labels` lacks."""
-    unknown = [label for label in data.labels if label not in labels]
-    if unknown:
-        raise RecordingError(
-            f"{data} has the class {unknown[0]!r}, but the network knows only {', '.join(labels)}", data.folder
-        )
-    return {label: labels.index(label) for label in data.labels}

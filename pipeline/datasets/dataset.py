@@ -65,6 +65,12 @@ class Sample:
     def name(self) -> str:
         return self.path.name
 
+    @property
+    def spans(self) -> list[tuple[str, tuple[int, int] | None]]:
+        """Each label, and [start, stop) in µs of the recording's clock; None: it holds for all of it."""
+        spans = [(span.label, (span.t_start_us, span.t_stop_us)) for span in self.labels]
+        return [(label, None if span == ALWAYS else span) for label, span in spans]
+
     def open(
         self, *, packet_events: int = 8192, packet_us: int | None = None, on_error: OnError = "raise"
     ) -> Recording:

@@ -33,6 +33,18 @@ class Recordings(_Strict):
     validation: float = Field(0.15, gt=0, lt=1)  # share of each label that is not trained on
 
 
+class NamedDataSet(_Strict):
+    """A published data set, as pipeline/datasets knows it: one recording for each labelled span."""
+
+    kind: Literal["dataset"]
+    name: str  # nmnist, dvs-gesture, ..., tonic.SHD
+    folder: Path
+    part: str | None = None  # train, test, ...; None: the set's first
+    duration_us: int | None = Field(None, ge=1)  # None: of the span, or to the last event; else silence counts too
+    limit: int | None = Field(None, ge=1)  # so many recordings, drawn by a fixed seed; None: all
+    validation: float = Field(0.15, gt=0, lt=1)  # share of each label that is not trained on
+
+
 class Saccades(_Strict):
     """Images (IDX files) moved before the simulated camera by the three saccades of N-MNIST."""
 
@@ -68,7 +80,7 @@ class SimulatedGestures(_Strict):
         return self
 
 
-Data = Annotated[Recordings | Saccades | SimulatedGestures, Field(discriminator="kind")]
+Data = Annotated[Recordings | NamedDataSet | Saccades | SimulatedGestures, Field(discriminator="kind")]
 
 
 class Windows(_Strict):
@@ -135,7 +147,7 @@ class Spiking(_Strict):
 
 
 class EventTraining(_Strict):
-    """A train config with `data.kind` recordings, saccades or simulated-gesture."""
+    """A train config with `data.kind` recordings, dataset, saccades or simulated-gesture."""
 
     data: Data
     model: dict[str, Any]  # models.build_model
@@ -182,7 +194,7 @@ def mistakes(error: ValidationError) -> str:
 
 
 def _place(location: tuple[int | str, ...]) -> str:
-    kinds = ("recordings", "saccades", "simulated-gesture")  # pydantic puts the chosen kind into the path
+    kinds = ("recordings", "dataset", "saccades", "simulated-gesture")  # pydantic puts the chosen kind into the path
     return ".".join(str(part) for part in location if part not in kinds) or "the whole file"
 
 

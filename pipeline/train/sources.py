@@ -6,16 +6,16 @@ Simulated sets are made once and kept in the cache folder, under a name that hol
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import RecordingError, counted
-from ..events import EVENT_DTYPE, SensorSize
+from ..events import EVENT_DTYPE, EventPacket, SensorSize
 from ..idx import read_images, read_labels
-from .config import Data, Recordings, Saccades, SimulatedGestures
+from .config import Data, NamedDataSet, Recordings, Saccades, SimulatedGestures
 from .windows import RecordingSet, join, pack
 
 SET_VERSION = 3  # raise it when the simulator changes what the same settings give
@@ -30,6 +30,8 @@ def load_sets(data: Data, say: Say = print) -> tuple[RecordingSet, RecordingSet]
     """The training set and the validation set of a config; simulated ones are made now or come from the cache."""
     if isinstance(data, Recordings):
         return _split(load_folder(data.folder, data.sensor, data.duration_us), data.validation)
+    if isinstance(data, NamedDataSet):
+        return _split(load_dataset(data.name, data.folder, data.part, data.duration_us, data.limit), data.validation)
     if isinstance(data, Saccades):
         return _saccades(data, "training", say), _saccades(data, "validation", say)
     return _gestures(data, "training", say), _gestures(data, "validation", say)
@@ -49,16 +51,57 @@ def load_folder(folder: Path, sensor: tuple[int, int] | None = None, duration_us
     for path, _ in paths:
         recording = open_recording(path, sensor=size)
         size = recording.sensor
-        packets = [packet.events for packet in recording]
-        events = np.concatenate([*packets, np.empty(0, EVENT_DTYPE)])
-        if len(events):
-            events["t"] -= events["t"][0]
-        if duration_us is not None:
-            events = events[events["t"] < duration_us]
+        events, duration = _stretch(_events(recording), None, duration_us)
         recordings.append(events)
-        durations.append(duration_us or (int(events["t"][-1]) + 1 if len(events) else 1))
+        durations.append(duration)
     assert size is not None
     return pack(recordings, durations, [target for _, target in paths], names, size)
+
+
+def load_dataset(
+    name: str, folder: Path, part: str | None = None, duration_us: int | None = None, limit: int | None = None
+) -> RecordingSet:
+    """A recording for each labelled span of a named data set, times from the span's beginning, labels as the set's.
+
+    `limit` draws so many spans by a fixed seed. RecordingError: the set is missing, or its recordings are not of one
+    sensor, or it has no classes.
+    """
+    from ..datasets import open_dataset
+
+    data = open_dataset(name, folder, part)
+    spans = [(sample, *span) for sample in data for span in sample.spans]
+    if not spans:
+        raise RecordingError(f"{data} has no classes to learn", folder)
+    if limit is not None and limit < len(spans):
+        spans = [spans[i] for i in sorted(np.random.default_rng(0).choice(len(spans), limit, replace=False).tolist())]
+    stretches, targets, sensors = [], [], set()
+    opened, events = None, np.empty(0, EVENT_DTYPE)
+    for sample, label, span_us in spans:
+        if sample is not opened:  # of a recording with several spans, once
+            recording = sample.open()
+            opened, events = sample, _events(recording)
+            sensors.add(recording.sensor)
+        stretches.append(_stretch(events, span_us, duration_us))
+        targets.append(data.labels.index(label))
+    if len(sensors) != 1:
+        raise RecordingError(f"{data} is of several sensors ({', '.join(sorted(map(str, sensors)))}), want one", folder)
+    return pack([found for found, _ in stretches], [length for _, length in stretches], targets, data.labels, *sensors)
+
+
+def _events(recording: Iterable[EventPacket]) -> np.ndarray:
+    return np.concatenate([*(packet.events for packet in recording), np.empty(0, EVENT_DTYPE)])
+
+
+def _stretch(events: np.ndarray, span_us: tuple[int, int] | None, duration_us: int | None) -> tuple[np.ndarray, int]:
+    """The events of a span, or all, their times counted from its beginning (the first event); its duration."""
+    if span_us is None:
+        start = int(events["t"][0]) if len(events) else 0
+        span_us = start, int(events["t"][-1]) + 1 if len(events) else 1
+    start, stop = span_us if duration_us is None else (span_us[0], span_us[0] + duration_us)
+    low, high = np.searchsorted(events["t"], (start, min(stop, span_us[1])))
+    events = events[low:high].copy()
+    events["t"] -= start
+    return events, stop - start
 
 
 def _split(data: RecordingSet, share: float) -> tuple[RecordingSet, RecordingSet]:
