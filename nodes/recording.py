@@ -6,10 +6,10 @@ slice that ends there is complete on time, also in silence.
 
 import glob
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 from pydantic import Field
@@ -20,6 +20,10 @@ from ..pipeline.stream import LabelSpan, StreamInfo
 from .node import Row, Source
 from .pace import Pace
 
+if TYPE_CHECKING:
+    from ..pipeline.datasets import Sample
+    from ..pipeline.formats import Recording as Opened
+
 DEFAULT_PACKET_US = 1_000
 _EMPTY = np.empty(0, EVENT_DTYPE)
 
@@ -28,8 +32,15 @@ _EMPTY = np.empty(0, EVENT_DTYPE)
 class RecordingConfig:
     path: Annotated[
         str | list[str],
-        Field(min_length=1, description="a recording, a pattern (*.aedat4, in order of name), or a list"),
+        Field(
+            min_length=1,
+            description="a recording, a pattern (*.aedat4, in order of name), or a list; of a data set its folder",
+        ),
     ]
+    dataset: Annotated[
+        str | None, Field(description="name of a published data set, as nmnist or dvs-gesture; `path` is its folder")
+    ] = None
+    part: Annotated[str | None, Field(description="part of the data set, as train or test; default its first")] = None
     pace: Annotated[
         Literal["realtime", "fastest"] | Annotated[float, Field(gt=0, le=1000)],
         Field(description="realtime, fastest, or a factor: 2.0 is twice as fast as realtime"),
@@ -51,7 +62,9 @@ class RecordingConfig:
     stop_us: Annotated[int | None, Field(ge=1, description="stop so long after the first event")] = None
     labels: Annotated[
         Literal["beside", "folder", "none"],
-        Field(description="beside: NAME_labels.csv; folder: the name of the recording's folder is its label"),
+        Field(
+            description="beside: NAME_labels.csv, or those of the data set; folder: the name of the recording's folder"
+        ),
     ] = "beside"
     loop: Annotated[bool, Field(description="true: begin again at the end, until stopped")] = False
     on_error: Annotated[
@@ -63,6 +76,12 @@ class RecordingConfig:
     def __post_init__(self) -> None:
         if self.sensor is not None:
             SensorSize(*self.sensor)  # refuses sides that no camera has
+        if self.dataset is None and self.part is not None:
+            raise RecordingError(f"part is {self.part!r}, but only a dataset has parts; name it with `dataset`")
+        told = [key for key in ("sensor", "layout") if getattr(self, key) is not None]
+        if self.dataset is not None and (told or not isinstance(self.path, str)):
+            what = " and ".join(told) or "a list of paths"
+            raise RecordingError(f"{what} does not go with dataset, which is one folder and knows its recordings")
         if self.stop_us is not None and self.stop_us <= self.start_us:
             raise RecordingError(f"stop_us is {self.stop_us}, want more than start_us ({self.start_us})")
 
@@ -74,7 +93,7 @@ class Recording(Source):
 
     def check(self) -> list[str]:
         try:
-            self._files()
+            self._found()
         except RecordingError as error:
             return [f"path: {error}"]
         return []
@@ -88,12 +107,12 @@ class Recording(Source):
         self._span_us = 0
         self._defects: dict[str, int] = {}
         self._open_recording = open_recording
-        self._list = self._files()
+        self._list = self._found()
 
     def produce(self) -> Iterator[StreamInfo | EventPacket]:
         while True:
-            for path in self._list:
-                yield from self._replay(path)
+            for item in self._list:
+                yield from self._replay(item)
             if not self.config.loop:
                 return
 
@@ -108,6 +127,14 @@ class Recording(Source):
         if self._defects:
             rows.append(("defects", ", ".join(f"{name} {count:,}" for name, count in self._defects.items())))
         return rows
+
+    def _found(self) -> "Sequence[Path | Sample]":
+        if self.config.dataset is None:
+            return self._files()
+        from ..pipeline.datasets import open_dataset
+
+        assert isinstance(self.config.path, str)
+        return open_dataset(self.config.dataset, self.config.path, self.config.part).samples
 
     def _files(self) -> list[Path]:
         """The recordings in order. Raises RecordingError for a name or a pattern that stands for none."""
@@ -134,14 +161,18 @@ class Recording(Source):
             found += files
         return found
 
-    def _replay(self, path: Path) -> Iterator[StreamInfo | EventPacket]:
+    def _replay(self, item: "Path | Sample") -> Iterator[StreamInfo | EventPacket]:
         config = self.config
         sensor = SensorSize(*config.sensor) if config.sensor else None
         options = {"packet_us": config.packet_us} if self._pace.speed is None and config.packet_us else {}
-        opened = self._open_recording(path, sensor=sensor, layout=config.layout, on_error=config.on_error, **options)
+        opened = (
+            self._open_recording(item, sensor=sensor, layout=config.layout, on_error=config.on_error, **options)
+            if isinstance(item, Path)
+            else item.open(on_error=config.on_error, **options)
+        )
         with opened as recording:
             self._recordings += 1
-            yield StreamInfo(path.name, recording.sensor, labels=self._labels(path, recording.labels))
+            yield StreamInfo(item.name, recording.sensor, labels=self._labels(recording))
             try:
                 packets = _within(iter(recording), config.start_us, config.stop_us)
                 for packet in self._paced(packets):
@@ -171,10 +202,10 @@ class Recording(Source):
             self.origin_ns = None
             self._span_us += stop_us - begin_us
 
-    def _labels(self, path: Path, beside: tuple[LabelSpan, ...]) -> tuple[LabelSpan, ...]:
+    def _labels(self, recording: "Opened") -> tuple[LabelSpan, ...]:
         if self.config.labels == "folder":
-            return (LabelSpan(path.resolve().parent.name, -(2**62), 2**62),)
-        return beside if self.config.labels == "beside" else ()
+            return (LabelSpan(recording.path.resolve().parent.name, -(2**62), 2**62),)
+        return recording.labels if self.config.labels == "beside" else ()
 
 
 def _chain(first: EventPacket, rest: Iterator[EventPacket]) -> Iterator[EventPacket]:

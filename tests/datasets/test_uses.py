@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 
+from dvs_run.nodes.recording import Recording, RecordingConfig
 from dvs_run.pipeline.datasets import open_dataset
 from dvs_run.pipeline.errors import RecordingError
 from dvs_run.pipeline.evaluate import find_trials, read_trial
 from dvs_run.pipeline.events import SensorSize
 from dvs_run.pipeline.formats import GESTURES
+from dvs_run.pipeline.stream import StreamInfo
 from dvs_run.pipeline.train.config import TrainConfigError, check
 from dvs_run.pipeline.train.sources import load_dataset, load_sets
 
@@ -93,3 +95,43 @@ def test_a_set_without_classes_is_not_learnt_or_judged(tmp_path, monkeypatch):
         load_dataset("nmnist", tmp_path)
     with pytest.raises(RecordingError, match="has no classes; it can be replayed, not judged"):
         find_trials(f"nmnist:{tmp_path}", ["0"])
+
+
+def replayed(folder, **settings):
+    """What the node `recording` yields of a data set: recording by recording, its info and its events."""
+    node = Recording(RecordingConfig(str(folder), pace="fastest", **settings))
+    assert node.check() == []
+    node.open()
+    found = []
+    for payload in node.produce():
+        if isinstance(payload, StreamInfo):
+            found.append((payload, []))
+        else:
+            found[-1][1].append(payload.events)
+    return [(info, np.concatenate(parts)) for info, parts in found]
+
+
+def test_a_config_replays_a_data_set_with_its_labels(tmp_path):
+    made = trees.gesture(tmp_path)
+    ((info, events),) = replayed(tmp_path, dataset="dvs-gesture", part="test")
+    assert info.name == "user03_fluorescent.aedat"
+    assert [span.label for span in info.labels] == ["arm_roll", "other"]
+    assert np.array_equal(events, made["user03_fluorescent"])
+    assert len(replayed(tmp_path, dataset="dvs-gesture", part="all")) == 3
+
+
+def test_a_config_cuts_the_recordings_of_a_data_set_as_any_other(tmp_path):
+    made = trees.nmnist(tmp_path)
+    for info, events in replayed(tmp_path, dataset="nmnist", stop_us=400, packet_us=100):
+        whole = made["Train", info.name]
+        assert np.array_equal(events, whole[whole["t"] < whole["t"][0] + 400])
+        assert info.sensor == SensorSize(34, 34)
+
+
+def test_a_config_tells_of_a_missing_set_and_of_settings_that_do_not_fit_one(tmp_path):
+    faults = Recording(RecordingConfig(str(tmp_path), dataset="dvs-gesture")).check()
+    assert "fetch DvsGesture.tar.gz" in faults[0]
+    with pytest.raises(RecordingError, match="only a dataset has parts"):
+        RecordingConfig("x", part="test")
+    with pytest.raises(RecordingError, match="sensor does not go with dataset"):
+        RecordingConfig("x", dataset="nmnist", sensor=[34, 34])
