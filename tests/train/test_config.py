@@ -56,7 +56,7 @@ def test_every_mistake_is_reported_at_once_with_its_place():
 def test_an_unknown_kind_of_data_is_refused_with_the_known_ones():
     config = small()
     config["data"]["kind"] = "video"
-    with pytest.raises(TrainConfigError, match="'recordings', 'saccades', 'simulated-gesture'"):
+    with pytest.raises(TrainConfigError, match="'recordings', 'dataset', 'saccades', 'simulated-gesture'"):
         check(config)
 
 
