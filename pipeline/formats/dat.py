@@ -4,7 +4,7 @@ Version 2 has 14 bits for x and for y; version 1, of the ATIS, has 9 and 8. Both
 and CD (12), are read; other types are refused by name. Times are 32-bit µs and are unwrapped.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,14 @@ from . import guard
 from .evt_words import LARGEST, LEAST, MOST_X, MOST_Y
 from .extent import sensor_of
 from .prophesee import DAT_TYPES, SENSORS, BasedWriter, open_header
-from .recording import ReadOptions, Source
-from .words import WordSource
+from .source import Reading, ReadOptions, Source
+from .words import BLOCK, WordSource
 
 PERIOD_US = 1 << 32
 _CHANGES = (0x00, 0x0C)
+_BITS = {False: (14, 14, 4), True: (9, 8, 1)}  # of x, y and p; True: version 1
+_TIME = np.uint64(0xFFFF_FFFF)
+_PAIRED = np.dtype([("t", "<i8"), ("xy", "<u4"), ("p", "?")])  # EVENT_DTYPE in three stores
 
 
 class Dat(WordSource):
@@ -28,7 +31,8 @@ class Dat(WordSource):
 
     container = "dat"
     clock_period_us = PERIOD_US
-    word, columns = np.dtype("<u4"), 2
+    word = np.dtype("<u8")
+    constants = (1, 2, 3)
 
     def __init__(self, path: Path, options: ReadOptions) -> None:
         super().__init__(path)
@@ -37,12 +41,12 @@ class Dat(WordSource):
         if header.start:  # without one, the oldest files have no type either
             self.start += self._read_type(path, header.start)
         version = header.fields.get("version", "1")
-        self._old = not version.startswith("2")
-        self.first_state = (header.base_us,)
+        old = not version.startswith("2")
+        self.first_state = (header.base_us, *_BITS[old])
         self.details = {"version": version if header.start else "1, without a header"}
         if header.camera:
             self.details["camera"] = header.camera
-        known = options.sensor or header.sensor or (SENSORS[0] if self._old else None)
+        known = options.sensor or header.sensor or (SENSORS[0] if old else None)
         if known is None:
             self.details["sensor"] = "not stated; the smallest known one that holds all events"
         self.sensor = known or sensor_of(self, path, SENSORS[0], SENSORS)
@@ -64,41 +68,61 @@ class Dat(WordSource):
 
     @property
     def decode(self) -> Callable[..., Any]:
-        return decode_1 if self._old else decode_2
+        return decode
+
+    def extents(self, reading: Reading) -> Iterator[tuple[int, int]]:
+        """Four times as fast as to decode the events."""
+        with open(self._path, "rb", buffering=0) as file:
+            file.seek(self.start)
+            while data := file.read(BLOCK):
+                yield extent(np.frombuffer(data, self.word, len(data) // 8), *self.first_state[1:3])
+
+
+def decode(words: np.ndarray, state: np.ndarray, events: np.ndarray, counts: np.ndarray) -> tuple[int, int]:
+    """As WordSource says. `state`: what is added to times, and how many bits x, y and p have, from bit 32 on."""
+    found: tuple[int, int] = unpack(words, state, events.view(_PAIRED), counts)
+    return found
 
 
 @kernel
-def decode_2(words, state, events, counts):
-    """t = word 0; word 1: x bits 0-13, y 14-27, p 28-31. `state`: what is added to t."""
-    count, base = min(words.shape[0], events.shape[0]), state[0]
-    last, largest = base + np.int64(words[0, 0]), np.uint64(0)  # a step back is a large one without a sign
-    most_x = most_y = np.uint32(0)
+def unpack(words, state, events, counts):
+    """t = base + bits 0-31, then x, y and p. What guard.extremes would find is found in loops that become vectors."""
+    count, base, x_bits, y_bits, p_bits = min(words.shape[0], events.shape[0]), state[0], state[1], state[2], state[3]
+    counts[LEAST], counts[LARGEST] = steps(words[:count])
+    counts[MOST_X], counts[MOST_Y] = extent(words[:count], x_bits, y_bits)
+    x_mask, y_mask, p_mask = (
+        np.uint64((1 << x_bits) - 1),
+        np.uint64((1 << y_bits) - 1 << 16),
+        np.uint64((1 << p_bits) - 1),
+    )
+    y_at, p_at = np.uint64(32 + x_bits - 16), np.uint64(32 + x_bits + y_bits)
     for i in range(count):
-        a = words[i, 1]
-        t, x, y = base + np.int64(words[i, 0]), a & np.uint32(0x3FFF), a >> np.uint32(14) & np.uint32(0x3FFF)
-        largest = max(largest, np.uint64(t - last))
-        most_x, most_y = max(most_x, x), max(most_y, y)
-        last = t
-        events[i]["t"] = t
-        events[i]["x"] = x
-        events[i]["y"] = y
-        events[i]["p"] = a >> np.uint32(28) != 0
-    counts[LEAST], counts[LARGEST] = np.int64(largest), np.int64(largest)
-    counts[MOST_X], counts[MOST_Y] = most_x, most_y
+        word = words[i]
+        events[i]["t"] = base + np.int64(word & _TIME)
+        events[i]["xy"] = np.uint32(word >> np.uint64(32) & x_mask | word >> y_at & y_mask)
+        events[i]["p"] = word >> p_at & p_mask != 0
     return count, count
 
 
 @kernel
-def decode_1(words, state, events, counts):
-    """t = word 0; word 1: x bits 0-8, y 9-16, p 17."""
-    count, base = min(words.shape[0], events.shape[0]), state[0]
-    for i in range(count):
-        a = words[i, 1]
-        events[i]["t"] = base + np.int64(words[i, 0])
-        events[i]["x"] = a & np.uint32(0x1FF)
-        events[i]["y"] = a >> np.uint32(9) & np.uint32(0xFF)
-        events[i]["p"] = a >> np.uint32(17) & np.uint32(1) != 0
-    return count, count
+def steps(words):
+    """The smallest and the largest step of time, or 0."""
+    least = largest = np.int64(0)
+    for i in range(words.shape[0] - 1):
+        step = np.int64(words[i + 1] & _TIME) - np.int64(words[i] & _TIME)
+        least, largest = min(least, step), max(largest, step)
+    return least, largest
+
+
+@kernel
+def extent(words, x_bits, y_bits):
+    """The largest x and y. Shifted to where nothing is above them, they need no mask for each word."""
+    x_up, y_up = np.uint32(32 - x_bits), np.uint32(32 - x_bits - y_bits)
+    x = y = np.uint32(0)
+    for i in range(words.shape[0]):
+        word = np.uint32(words[i] >> np.uint64(32))
+        x, y = max(x, np.uint32(word << x_up)), max(y, np.uint32(word << y_up))
+    return np.int64(x >> x_up), np.int64(y >> np.uint32(32 - y_bits))
 
 
 class DatWriter(BasedWriter):

@@ -4,8 +4,7 @@ from pathlib import Path
 
 from ..errors import RecordingError
 from ..events import SensorSize
-from . import guard
-from .recording import Reading, ReadOptions, Source, Stopped
+from .source import Reading, ReadOptions, Source, Stopped
 
 KNOWN = (  # the cameras whose recordings lack a size; from small to large
     SensorSize(34, 34),  # N-MNIST
@@ -23,10 +22,8 @@ def sensor_of(
     """Read `source` once, quickly and to its first fault, for the largest x and y. At least `least`; one of `known`."""
     width, height = least.width, least.height
     try:
-        for batch in source.batches(Reading(path, ReadOptions(on_error="stop", packet_events=1 << 16))):
-            if len(batch.events):
-                _, _, x, y = guard.extremes(batch.events)
-                width, height = max(width, int(x) + 1), max(height, int(y) + 1)
+        for x, y in source.extents(Reading(path, ReadOptions(on_error="stop", packet_events=1 << 16))):
+            width, height = max(width, x + 1), max(height, y + 1)
     except Stopped:
         pass
     for sensor in known:

@@ -138,6 +138,13 @@ class Source(ABC):
     def batches(self, reading: Reading) -> Iterator[Batch]:
         """All events from the beginning. Faults go to reading.report after the good events before them were yielded."""
 
+    def extents(self, reading: Reading) -> Iterator[tuple[int, int]]:
+        """The largest x and y, batch by batch: for files that do not state the sensor."""
+        for batch in self.batches(reading):
+            if len(batch.events):
+                _, _, x, y = guard.extremes(batch.events)
+                yield int(x), int(y)
+
     def decoded(self, reading: Reading, place: Place | None = None) -> Iterator[tuple[Batch, Place | None]]:
         """The same, each batch with the place that follows it, or None where no reading can begin there.
 

@@ -15,8 +15,8 @@ from .files import read_all
 
 VGA = SensorSize(640, 480)
 KERNELS = {  # (kernel, dtype of its words, state at the beginning, twin)
-    "dat": (dat.decode_2, ("<u4", 2), [0], naive.decode_dat),
-    "dat1": (dat.decode_1, ("<u4", 2), [0], lambda data: naive.decode_dat(data, 1)),
+    "dat": (dat.decode, "<u8", [0, 14, 14, 4], naive.decode_dat),
+    "dat1": (dat.decode, "<u8", [0, 9, 8, 1], lambda data: naive.decode_dat(data, 1)),
     "evt2": (evt2.decode, "<u4", [-1, 0], naive.decode_evt2),
     "evt21": (evt21.decode, ("<u4", 2), [-1, 0, 1], naive.decode_evt21),
     "evt21 swapped": (evt21.decode, ("<u4", 2), [-1, 0, 0], lambda data: naive.decode_evt21(data, swapped=True)),
