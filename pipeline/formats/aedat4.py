@@ -1,21 +1,26 @@
 """AEDAT 4, as the DV software writes: events of one stream, read through the `aedat` package.
 
-`aedat` decodes; what it leaves out is done here. It trusts the sizes in the file, so each packet is first looked at
-from outside: does it fit the file, which stream is it of, where does it begin? And it raises RuntimeError, or a Rust
-panic (a BaseException), for all that goes wrong, which becomes RecordingError. Times are those of the file: µs of
-the Unix epoch.
+`aedat` decodes (aedat4_decoder.py); what it leaves out is done here. It trusts the sizes in the file, so each packet is
+first looked at from outside: does it fit the file, which stream is it of, where does it begin? Times are those of the
+file: µs of the Unix epoch.
 """
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from io import FileIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..errors import EventError, RecordingError
-from ..events import SensorSize, as_events
+from ..events import SensorSize
 from . import aedat4_layout as layout
-from .recording import Batch, Reading, ReadOptions, Source
+from . import guard
+from .aedat4_decoder import Beginning, Middle, decoder
+from .aedat4_table import read_table
+from .source import Batch, Mark, Place, Reading, ReadOptions, Source
 
 
 class Aedat4(Source):
@@ -28,7 +33,7 @@ class Aedat4(Source):
         try:
             with open(path, "rb") as file:
                 self._header = layout.parse_header(file)
-            streams = _decoder(path).id_to_stream()
+            streams = decoder(path).id_to_stream()
         except ValueError as error:
             raise RecordingError(f"{path}: damaged AEDAT 4 file: {error}", path, 0) from None
         self.codec = layout.CODECS[self._header.codec].removesuffix("_high")
@@ -58,15 +63,46 @@ class Aedat4(Source):
         return of_events[0] if wanted is None else wanted
 
     def batches(self, reading: Reading) -> Iterator[Batch]:
-        decoder = _decoder(self._path)
+        return (batch for batch, _ in self.decoded(reading))
+
+    def holds(self, place: Place) -> bool:
+        """Whether a packet begins there, as far as its header tells."""
+        if place.state or place.byte_offset < self._header.first_packet:
+            return False
         with open(self._path, "rb", buffering=0) as file:
-            for byte_offset, stream in _walk(file, self._header, reading):
+            file.seek(place.byte_offset)
+            head = file.read(layout.PACKET_HEADER.size)
+        return len(head) == layout.PACKET_HEADER.size and layout.PACKET_HEADER.unpack(head)[0] in self._streams
+
+    def landmarks(self) -> list[Mark]:
+        with open(self._path, "rb") as file:
+            rows = read_table(file, self._header, self._stream)
+        before = np.concatenate([rows["t_first_us"][:1], rows["t_last_us"][:-1]])
+        counts = np.concatenate([[0], np.cumsum(rows["events"])])
+        clock = guard.new_state().tolist()
+        clock[guard.STARTED] = 1
+        marks = []
+        for at, first_us, last_us, count in zip(
+            (rows["byte_offset"] - layout.PACKET_HEADER.size).tolist(),
+            rows["t_first_us"].tolist(),
+            before.tolist(),
+            counts.tolist(),
+            strict=False,
+        ):
+            clock[guard.LAST] = last_us
+            marks.append(Mark(Place(at), first_us, tuple(clock), count, Counter()))
+        return marks
+
+    def decoded(self, reading: Reading, place: Place | None = None) -> Iterator[tuple[Batch, Place | None]]:
+        start = place.byte_offset if place else self._header.first_packet
+        with open(self._path, "rb", buffering=0) as file:
+            packets = Middle(file, self._header.codec, self.sensor) if place else Beginning(decoder(self._path))
+            for byte_offset, stream, following in _walk(file, self._header, reading, start):
                 ours = stream == self._stream
                 if not ours:
                     reading.defects["other_packets"] += 1
                 try:
-                    packet = _quiet(next, decoder)
-                    events = as_events(packet["events"]) if ours else None
+                    events = packets.events(byte_offset, ours)
                 except StopIteration:
                     reading.report("the packets end before the packet table says so", byte_offset)
                     return
@@ -78,14 +114,13 @@ class Aedat4(Source):
                     else:  # of no interest here
                         reading.defects["other_unreadable"] += 1
                     continue
-                if events is not None:
-                    yield Batch(events, byte_offset)
+                if events is not None and len(events):
+                    yield Batch(events, byte_offset), Place(following)
 
 
-def _walk(file: FileIO, header: layout.Header, reading: Reading) -> Iterator[tuple[int, int]]:
-    """Where each whole packet begins and which stream it is of, up to the packet table or the file's end."""
+def _walk(file: FileIO, header: layout.Header, reading: Reading, position: int) -> Iterator[tuple[int, int, int]]:
+    """Where each whole packet begins, its stream, where the next begins, up to the packet table or the file's end."""
     size = os.fstat(file.fileno()).st_size
-    position = header.first_packet
     closed = header.table_position >= 0
     while position < size and position != header.table_position:
         file.seek(position)
@@ -96,7 +131,7 @@ def _walk(file: FileIO, header: layout.Header, reading: Reading) -> Iterator[tup
         if position + 8 + length > size:
             left = size - position - 8
             reading.report(f"the file ends within a packet ({left} of {length} bytes)", position)
-        yield position, stream
+        yield position, stream, position + 8 + length
         position += 8 + length
     if closed:
         file.seek(position)
@@ -110,25 +145,6 @@ def _walk(file: FileIO, header: layout.Header, reading: Reading) -> Iterator[tup
         reading.defects["not_closed"] = 1
         if position == header.first_packet:
             reading.report("the file ends after its header, without events", position)
-
-
-def _decoder(path: Path) -> Any:
-    import aedat
-
-    try:
-        return _quiet(aedat.Decoder, str(path))
-    except RuntimeError as error:
-        raise RecordingError(f"{path}: damaged or unknown kind of AEDAT 4 file: {error}", path) from None
-
-
-def _quiet(call: Any, argument: Any) -> Any:
-    """Call into `aedat`; a Rust panic, which no `except Exception` catches, becomes RuntimeError."""
-    try:
-        return call(argument)
-    except BaseException as error:
-        if type(error).__name__ == "PanicException":
-            raise RuntimeError(f"the decoder gave up: {error}") from None
-        raise
 
 
 def open_aedat4(path: Path, options: ReadOptions) -> Source:

@@ -1,4 +1,4 @@
-"""The rows of an array in a .npy file or an entry of a .npz archive, read piece by piece. npz.py says what they mean."""
+"""The rows of an array in a .npy file or an entry of a .npz archive, piece by piece; npz.py says what they mean."""
 
 import os
 import struct

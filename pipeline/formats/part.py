@@ -25,7 +25,7 @@ class Part:
         self._index: Index | None = None
 
     def batches(self) -> Iterator[Batch]:
-        """Raw batches that hold the part. Each is checked, which advances the reading's clock, before the next is taken."""
+        """Raw batches that hold the part. Each is checked, and the clock advanced, before the next is taken."""
         mark = self._known_mark() if self._start_us else None
         if mark is not None:
             self._reading.go_to(mark)
