@@ -83,6 +83,16 @@ SAMPLES = (
         "4501ef229eb5 8e7f13a5c461 04379e968d5f 70e5618909d2",
     ),
     Sample(
+        "csv/txyp_seconds.txt", "csv", (240, 180), 17, 0,
+        (0, 5748), (30, 181), (9, 145),
+        "4670451d81e6 a5ca5316aa15 f5a72f394da1 0a8811185209",
+    ),
+    Sample(
+        "csv/xypt_640x480.csv", "csv", (640, 480), 21436, 14323,
+        (134217690, 135541940), (0, 639), (0, 479),
+        "4b8aad17b447 31d73e49ccce db57d15ad3ce 097d69ecf6ee",
+    ),
+    Sample(
         "dat/cd_v2_reencoded.dat", "dat", (320, 240), 111954, 55023,
         (0, 589917), (0, 319), (0, 239),
         "37fcafd6bcfa 8e7f13a5c461 04379e968d5f 70e5618909d2",
@@ -146,8 +156,6 @@ REFUSED = (  # (file, what the sentence says)
     ("es/generic_not_dvs.es", "Event Stream of generic events"),
     ("hdf5/raw_events.hdf5", "HDF5"),
     ("rosbag/event_camera_msgs_evt3_640x480.bag", "ROS 1 bag"),
-    ("csv/xypt_640x480.csv", "text"),
-    ("csv/txyp_seconds.txt", "text"),
     ("aedat31/gesture_mapping.csv", "text"),
     ("dvs128_objects.tar.xz", "xz"),
 )

@@ -46,6 +46,7 @@ CONTAINERS = (  # asked in this order; those without a mark of their own come la
     Container("es", "Event Stream", sniff.is_es, ".es:open_es", ".es:EsWriter", (".es",)),
     Container("npy", "NumPy .npy", sniff.is_npy, ".npz:open_numpy"),
     Container("npz", "NumPy .npz", sniff.is_npz, ".npz:open_numpy", ".npz:NpzWriter", (".npz",)),
+    Container("csv", "text (CSV, events.txt)", sniff.is_csv, ".text:open_text", ".text:TextWriter", (".csv",)),
     Container("dat", "Prophesee DAT", sniff.is_dat, ".dat:open_dat", ".dat:DatWriter", (".dat",)),
     Container("evt3", "Prophesee EVT 3.0", sniff.is_evt3, ".evt3:open_evt3", ".evt3:Evt3Writer", (".raw",)),
     Container("evt2", "Prophesee EVT 2.0", sniff.is_evt2, ".evt2:open_evt2", ".evt2:Evt2Writer"),

@@ -18,17 +18,11 @@ import numpy as np
 from ..errors import RecordingError
 from ..events import EVENT_DTYPE, SensorSize
 from .array_rows import Rows, entry_itself
+from .columns import NAMES, UNITS_US
 from .extent import sensor_of
 from .source import Batch, Place, Reading, ReadOptions, Source
 from .write import RecordingWriter
 
-_NAMES = {  # column: the names under which others write it
-    "t": ("t", "ts", "time", "timestamp", "timestamps"),
-    "x": ("x", "xs"),
-    "y": ("y", "ys"),
-    "p": ("p", "ps", "on", "pol", "polarity", "polarities"),
-}
-_UNITS_US = {"s": 1e6, "ms": 1e3, "us": 1.0, "µs": 1.0, "ns": 1e-3}
 _TEXTS = ("time_unit",)
 
 
@@ -42,7 +36,7 @@ class NumpyFile(Source):
         with self._damage(), self._open() as (columns, extras, _):
             unit = options.time_unit or extras.get("time_unit")
             self._check(columns, unit)
-            self._unit_us = _UNITS_US[unit or "us"]
+            self._unit_us = UNITS_US[unit or "us"]
             width, height = extras.get("width"), extras.get("height")
             self.codec = extras.get("codec", "none")
             stated = SensorSize(width, height) if width and height else None
@@ -108,7 +102,7 @@ class NumpyFile(Source):
             if "events" in names:
                 columns[""] = rows_of(names["events"])
             else:
-                for column, aliases in _NAMES.items():
+                for column, aliases in NAMES.items():
                     found = next((alias for alias in aliases if alias in names), None)
                     if found is None:
                         raise ValueError(
@@ -124,8 +118,8 @@ class NumpyFile(Source):
         if len(lengths) != 1:
             raise ValueError(f"has columns of different lengths: {sorted(lengths)}")
         (self._count,) = lengths
-        if unit is not None and unit not in _UNITS_US:
-            raise ValueError(f"has the time unit {unit!r}, want one of {', '.join(_UNITS_US)}")
+        if unit is not None and unit not in UNITS_US:
+            raise ValueError(f"has the time unit {unit!r}, want one of {', '.join(UNITS_US)}")
         whole = columns.get("")
         if whole is not None and len(whole.shape) == 2 and sorted(self._layout or "") != sorted("txyp"):
             raise ValueError("is a plain array of four columns; say their order with `layout`, for instance 'txyp'")
@@ -143,7 +137,7 @@ class NumpyFile(Source):
         if whole.ndim == 2:
             return {name: whole[:, (self._layout or "txyp").index(name)] for name in "txyp"}
         fields: Any = whole.dtype.fields or {}
-        found = {name: next((alias for alias in aliases if alias in fields), None) for name, aliases in _NAMES.items()}
+        found = {name: next((alias for alias in aliases if alias in fields), None) for name, aliases in NAMES.items()}
         missing = [name for name, alias in found.items() if alias is None]
         if missing:
             raise ValueError(f"has fields {', '.join(fields) or '(none)'}; there is none for {', '.join(missing)}")

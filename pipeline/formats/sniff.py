@@ -1,6 +1,7 @@
 """Know a file by its first bytes, and name those kinds of file that hold no events that we read."""
 
 import io
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import numpy as np
 from ..errors import RecordingError
 from ..files import open_regular
 from . import prophesee
+from .text_head import is_text_of_events
 
 START = 4096  # so many first bytes are looked at
 _FEWEST = 10  # records below which chance makes any file plausible
@@ -58,7 +60,7 @@ def what_else(start: bytes) -> str:
         if start[at : at + len(mark)] == mark:
             return what
     if _is_text(start[:512]):
-        return "looks like text (CSV?), not supported yet"
+        return "looks like text, but not like lines of events (four numbers or more, after at most one line of names)"
     return f"is not a recording of a known kind (it begins with {start[:8].hex(' ')})"
 
 
@@ -118,6 +120,16 @@ def _is_raw(path: Path, start: bytes, name: str) -> bool:
 
 def is_es(path: Path, start: bytes) -> bool:
     return start.startswith(b"Event Stream")
+
+
+def is_csv(path: Path, start: bytes) -> bool:
+    """Text with lines of four numbers, packed with gzip or not."""
+    if start.startswith(b"\x1f\x8b"):
+        try:
+            start = zlib.decompressobj(wbits=31).decompress(start, START)
+        except zlib.error:
+            return False
+    return is_text_of_events(start)
 
 
 def is_nmnist(path: Path, start: bytes) -> bool:

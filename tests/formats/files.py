@@ -26,6 +26,7 @@ WRITTEN = (  # (container, compression) of every writer
     ("evt21", "none"),
     ("evt3", "none"),
     ("es", "none"),
+    ("csv", "none"),
 )
 READ = (*WRITTEN, ("aedat1", "none"), ("npy", "none"))
 WORDS = {  # (twin that gives the events of each word, bytes of a word)
@@ -74,6 +75,9 @@ def make(path, container, compression, events, sensor=SMALL, pieces=4) -> Made:
             start += size if container != "es" or given else 1  # a byte of overflow
             count += len(given)
             marks.append((start, count))
+    if container == "csv":
+        ends = [end for end in range(1, len(data) + 1) if data[end - 1 : end] == b"\n"][1:]  # of lines
+        marks = [(end, n) for n, end in enumerate(ends)]
     if container == "npz":
         marks = [(len(data), len(events))]
     return Made(data, events, marks)

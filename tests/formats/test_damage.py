@@ -14,7 +14,7 @@ from dvs_run.pipeline.formats import open_recording
 
 from .files import READ, SMALL, WORDS, events_for_all, make, npz_bytes, read_all, zip_of
 
-UNMARKED = {"aedat2", "aedat1", "nmnist", *WORDS}  # cut between two events they cannot be told from whole files
+UNMARKED = {"aedat2", "aedat1", "nmnist", "csv", *WORDS}  # cut between two events they cannot be told from whole files
 MUTATIONS = int(os.environ.get("DVS_TEST_MUTATIONS", "500"))  # of each container, compression and on_error
 
 
@@ -41,7 +41,8 @@ def test_a_file_cut_at_any_byte_delivers_what_is_whole_and_says_so(tmp_path, con
         assert len(events) >= least, cut
         assert np.array_equal(events, made.events[: len(events)]), cut
         if fault is None:
-            assert cut in whole_events or compression == "zstd", cut
+            ends = whole_events | {end - 1 for end in whole_events if container == "csv"}  # the end of a line may lack
+            assert cut in ends or compression == "zstd", cut
             assert container in UNMARKED or container == "aedat31" or len(events) == len(made.events), cut
         else:
             assert str(path) in str(fault)

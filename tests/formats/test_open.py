@@ -41,7 +41,7 @@ def test_a_file_is_known_by_its_bytes_whatever_its_name(tmp_path, container, com
         (b"\x1f\x8b\x08", "gzip; unpack it first"),
         (b"\x80\x04\x95\1\0", "Python pickle, which is never loaded"),
         (b"\0\0\x08\x03\0\0\0\1", "IDX file of images"),
-        (b"t,x,y,p\n0,1,2,1\n", "text"),
+        (b"class,from,to\n1,2,3\n", "text"),
         (b"\xde\xad\xbe\xef", "it begins with de ad be ef"),
         (b"\xff\xff\xff\xff", "it begins with ff ff ff ff"),
         (b"\x86", "it begins with 86"),

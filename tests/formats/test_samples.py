@@ -62,6 +62,14 @@ def test_real_nmnist_bytes_decode_as_the_naive_twin_decodes_them():
     assert read_all(path)[0].tolist() == naive.decode_nmnist(path.read_bytes())
 
 
+@pytest.mark.parametrize(
+    ("file", "order", "unit"), [("txyp_seconds.txt", "txyp", 1e6), ("xypt_640x480.csv", "xypt", 1)]
+)
+def test_real_text_decodes_as_the_naive_twin_decodes_it(file, order, unit):
+    path = FOLDER / "csv" / file
+    assert read_all(path)[0].tolist() == naive.decode_text(path.read_text(), order, unit)
+
+
 def test_a_recording_whose_events_are_all_marked_invalid_has_none_but_has_its_labels():
     events, recording = read_all(FOLDER / "aedat31/handmade_valid_bit_zero.aedat")
     assert len(events) == 0

@@ -6,7 +6,7 @@ One file a subject; nothing here is imported by the package.
 from .clocked import Clocked
 from .depth_first import DepthFirst
 from .float_network import fire_float, linear_float, run_float, values_float
-from .formats import Clock, decode_aedat2, decode_aedat31, decode_nmnist, random_recorded_events
+from .formats import Clock, decode_aedat2, decode_aedat31, decode_nmnist, decode_text, random_recorded_events
 from .layers import Gates, along, constant_part, convolve, hand_on, routes_to, spread, sum_pool, weigh
 from .prophesee import decode_dat, decode_es, decode_evt2, decode_evt3, decode_evt21
 from .rows import fire_cell, sum_rows
@@ -32,6 +32,7 @@ __all__ = [
     "decode_evt21",
     "decode_evt3",
     "decode_nmnist",
+    "decode_text",
     "draw_capsule",
     "draw_capsules",
     "film",

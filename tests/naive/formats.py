@@ -48,6 +48,15 @@ def decode_aedat31(payload, overflows):
     return events
 
 
+def decode_text(text, order, unit):
+    """Lines of numbers; times are `unit` µs long."""
+    events = []
+    for line in text.splitlines():
+        row = dict(zip(order, line.replace(",", " ").split(), strict=True))
+        events.append((round(float(row["t"]) * unit), int(row["x"]), int(row["y"]), int(row["p"]) > 0))
+    return events
+
+
 def decode_nmnist(payload):
     """The events of an N-MNIST file's bytes, as tuples."""
     events, overflow = [], 0
