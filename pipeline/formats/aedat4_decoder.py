@@ -1,8 +1,8 @@
 """The door to the package `aedat`: the packets of an AEDAT 4 file from its beginning, or from any place in it.
 
-`aedat` raises RuntimeError, or a Rust panic (a BaseException), for all that goes wrong; here it is RuntimeError.
-It reads a file by name from its beginning only; to begin elsewhere, the packets from there on are put, a megabyte at a time,
-behind a header of our own into a temporary file.
+`aedat` raises RuntimeError, or a Rust panic (a BaseException), for all that goes wrong; here it is RuntimeError. It
+reads a file by name from its beginning only; to begin elsewhere, the packets from there on are put, a megabyte at a
+time, behind a header of our own into a temporary file.
 """
 
 import tempfile
@@ -27,8 +27,13 @@ class Beginning:
 
     def events(self, byte_offset: int, ours: bool) -> np.ndarray | None:
         """Events of the next packet; None: it is of another stream. StopIteration at the end of all packets."""
-        packet = _quiet(next, self._packets)
+        packet = self.next()
         return as_events(packet["events"]) if ours else None
+
+    def next(self) -> dict[str, Any]:
+        """The next packet as `aedat` gives it. StopIteration at the end of all packets."""
+        packet: dict[str, Any] = _quiet(next, self._packets)
+        return packet
 
 
 class Middle:

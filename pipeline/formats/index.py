@@ -22,7 +22,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -43,7 +43,9 @@ _NUMBERS = 3 + guard.STATE_SIZE + len(_NAMES)  # of a row, before the decoder's 
 class Index:
     """Marks in order of time, from the beginning of a recording to as far as it has been read."""
 
-    def __init__(self, key: str, first_us: int | None = None, rows: np.ndarray | None = None, step: int = 0) -> None:
+    def __init__(
+        self, key: list[str], first_us: int | None = None, rows: np.ndarray | None = None, step: int = 0
+    ) -> None:
         self._key = key
         self.first_us = first_us  # time of the recording's first event
         self._rows: list[np.ndarray] = [] if rows is None else list(rows)
@@ -129,7 +131,7 @@ def complain(sentence: str) -> None:
     warnings.warn(sentence, RuntimeWarning, stacklevel=2)
 
 
-def _read(where: Path, key: str, holds: Callable[[Place], bool]) -> Index:
+def _read(where: Path, key: list[str], holds: Callable[[Place], bool]) -> Index:
     with open(where, "rb") as file:
         data = file.read(_LONGEST + 1)
     start = len(_MAGIC) + _DIGEST
@@ -141,8 +143,11 @@ def _read(where: Path, key: str, holds: Callable[[Place], bool]) -> Index:
     line, _, packed = payload.partition(b"\n")
     try:
         head = json.loads(line)
-        if head["key"] != key:
-            raise ValueError("was made of another file, or before this one changed, or with other options")
+        of_file, of_options = head["key"]
+        if of_file != key[0]:
+            raise ValueError("was made of another file, or before this one changed")
+        if of_options != key[1]:  # nothing is wrong
+            return Index(key)
         count, columns = map(int, head["shape"])
         if not (0 < count <= MOST and _NUMBERS <= columns <= _NUMBERS + 64):
             raise ValueError("holds numbers that cannot be")
@@ -161,17 +166,17 @@ def _place(row: np.ndarray) -> Place:
     return Place(int(row[2]), tuple(row[_NUMBERS:].tolist()))
 
 
-def _key(path: Path, options: ReadOptions, sensor: Any) -> str:
+def _key(path: Path, options: ReadOptions, sensor: Any) -> list[str]:
     """Everything that the marks depend on: the file, and how it is read."""
-    whole = dataclasses.replace(options, packet_events=0, packet_us=None, on_error="raise", start_us=0, stop_us=None)
     found = path.stat()
-    digest = hashlib.sha256(f"{found.st_size} {found.st_mtime_ns} {sensor} {whole} {_NAMES}".encode())
-    digest.update(b"skip" if options.on_error == "skip" else b"")
+    of_file = hashlib.sha256(f"{found.st_size} {found.st_mtime_ns}".encode())
     with open(path, "rb") as file:
-        digest.update(file.read(_END))
+        of_file.update(file.read(_END))
         file.seek(max(0, found.st_size - _END))
-        digest.update(file.read(_END))
-    return digest.hexdigest()
+        of_file.update(file.read(_END))
+    skips: Literal["skip", "raise"] = "skip" if options.on_error == "skip" else "raise"
+    how = dataclasses.replace(options, packet_events=0, packet_us=None, on_error=skips, start_us=0, stop_us=None)
+    return [of_file.hexdigest(), hashlib.sha256(f"{sensor} {how} {_NAMES}".encode()).hexdigest()]
 
 
 def _where(path: Path) -> tuple[Path, Path]:
