@@ -13,6 +13,7 @@ GROUP = "dvs_run.nodes"
 KINDS = {
     "recording": ".recording:Recording",
     "images": ".images:Images",
+    "udp_in": ".udp_in:UdpIn",
     "filter": ".filter:Filter",
     "binner": ".binner:Binner",
     "encoder": ".encoder:Encoder",
@@ -21,6 +22,7 @@ KINDS = {
     "printer": ".printer:Printer",
     "file": ".file:File",
     "score": ".score:Score",
+    "udp_out": ".udp_out:UdpOut",
 }
 
 

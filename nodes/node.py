@@ -14,7 +14,7 @@ A source has produce() in place of the middle three: it yields a StreamInfo befo
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -68,10 +68,11 @@ class Node:
 
 
 class Source(Node):
-    """A node without input. It paces itself with `wait_until`, which also ends the wait when the run stops."""
+    """A node without input. It waits with `wait_until` and `wait_for`, which also end the wait when the run stops."""
 
     live: ClassVar[bool] = False  # a camera: cannot wait, so the queues behind it drop the oldest unless told otherwise
     origin_ns: int | None = None  # set before a yield: host time at which its data was complete; None: the yield itself
+    dropped: int = 0  # messages, datagrams or camera packets lost before this node, so far: goes into every header
 
     def produce(self) -> Iterator[Payload]:
         raise NotImplementedError(f"{type(self).__name__} must say what it produces")
@@ -80,6 +81,13 @@ class Source(Node):
     def wait_until(deadline_ns: int) -> bool:
         """Sleep until this time of the host's monotonic clock; False: the run stops, give up. Replaced by the host."""
         time.sleep(max(0, deadline_ns - time.monotonic_ns()) / 1e9)
+        return True
+
+    @staticmethod
+    def wait_for(ready: Callable[[float], bool]) -> bool:
+        """Call `ready(seconds)`, which waits so long at most, until it is True; False: the run stops, give up."""
+        while not ready(0.1):
+            pass
         return True
 
 

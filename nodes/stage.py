@@ -21,6 +21,8 @@ from .messages import KIND_OF, End, Failed, Message, Payload
 from .node import Source, classes
 from .terminal import UNWRITABLE
 
+TICK_S = 0.1  # longest time that a source waits before it looks whether the run stops
+
 
 class Stopped(Exception):
     """The run ends early; whoever sees this lets go at once."""
@@ -61,6 +63,7 @@ class Stage:
         if not isinstance(source, Source):
             raise NodeError(f"{type(source).__name__} has no input and is no Source")
         source.wait_until = self._timed_wait  # type: ignore[method-assign]
+        source.wait_for = self._wait_for  # type: ignore[method-assign]
         payloads, began = source.produce(), False
         while True:
             started, self._waited_ns = time.monotonic_ns(), 0
@@ -149,7 +152,7 @@ class Stage:
             origin_ns, origin_clock = message.origin_ns, message.origin_clock
             dropped = max(self.dropped_upstream, message.dropped)
         else:
-            dropped = self.dropped_upstream
+            dropped = max(self.dropped_upstream, getattr(self.node, "dropped", 0))
             due_ns = getattr(self.node, "origin_ns", None)
             origin_ns = due_ns or now
             self.paced &= kind in ("info", "end") or due_ns is not None
@@ -169,6 +172,17 @@ class Stage:
         self._waited_ns += time.monotonic_ns() - started
         self._told_to_stop |= not goes_on
         return goes_on
+
+    def _wait_for(self, ready: Callable[[float], bool]) -> bool:
+        """Looks at the stop flag at least so often, and once however soon `ready` is."""
+        while True:
+            started = time.monotonic_ns()
+            is_ready = ready(TICK_S)
+            self._waited_ns += time.monotonic_ns() - started
+            if not self._timed_wait(started):
+                return False
+            if is_ready:
+                return True
 
 
 def failure(name: str, error: BaseException) -> Failed:
