@@ -14,7 +14,10 @@ import numpy as np
 
 from ..errors import EventError, RecordingError
 from ..events import EVENT_DTYPE, SensorSize
+from ..extras import Extra
 from ..kernel_cache import kernel
+from . import guard
+from .aedat2_extras import MotionSensor, inputs_of, scales
 from .source import Batch, Place, Reading, ReadOptions, Source
 from .write import RecordingWriter
 
@@ -127,6 +130,23 @@ class Aedat2(Source):
                 reading.report(f"the file ends within an event ({odd} of {self._word.itemsize} bytes)", following)
             if following == self._start:
                 reading.report("the file ends after its header, without events", byte_offset)
+
+    def extras(self, reading: Reading) -> Iterator[Extra]:
+        """A word's time is what the clock of the events makes of it, so that an overflow is undone for all alike."""
+        layout, clock, motion = self.layout, guard.new_state(), None
+        if layout.frame_bits:  # a DAVIS
+            with open(self._path, "rb") as file:
+                motion = MotionSensor(*scales(file.read(self._start)))
+        for words, _, _ in self._blocks(1 << 16, self._start):
+            dated = np.zeros(len(words), EVENT_DTYPE)
+            dated["t"] = words["time"]
+            guard.guard(dated, 1, 1, self.clock_period_us, True, clock)
+            addresses = words["address"].astype(np.int64)
+            found = [
+                None if motion is None else motion.push(addresses, dated["t"]),
+                inputs_of(addresses, dated["t"], layout.special_bits, layout.frame_bits),
+            ]
+            yield from (extra for extra in found if extra is not None)
 
     def _blocks(self, count: int, start: int) -> Iterator[tuple[np.ndarray, int, int]]:
         """Words from `start` on, where they begin, how many bytes are left over; if there are none, one empty block."""

@@ -15,7 +15,9 @@ import numpy as np
 
 from ..errors import EventError, RecordingError
 from ..events import EVENT_DTYPE, SensorSize
+from ..extras import Extra
 from ..kernel_cache import kernel
+from .aedat31_extras import extras_of
 from .extent import sensor_of
 from .source import Batch, Place, Reading, ReadOptions, Source
 from .write import RecordingWriter
@@ -80,27 +82,46 @@ class Aedat31(Source):
     def decoded(self, reading: Reading, place: Place | None = None) -> Iterator[tuple[Batch, Place | None]]:
         """A place is where a packet begins; after all but the last batch of a packet there is none."""
         with open(self._path, "rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            position = place.byte_offset if place else self._start
-            if position == size == self._start:
-                reading.report("the file ends after its header, without packets", position)
-            while position < size:
-                file.seek(position)
-                header = _packet_header(file, position, reading)
-                length = header.size * _events_stored(file, header, position, size)
-                if header.kind == _POLARITY:
-                    if header.size != 8 or header.time_at != 4:
-                        what = f"polarity events of {header.size} bytes with time at {header.time_at}, want 8 and 4"
-                        reading.report(what, position, last=False)
-                    else:
-                        following = Place(position + _HEADER.size + length)
-                        yield from _with_place(_events(file, header, position, length, reading), following)
-                else:
+            for header, position, length in self._packets(file, place, reading):
+                if header.kind != _POLARITY:
                     reading.defects["other_packets"] += 1
-                if position + _HEADER.size + length > size:
-                    left = size - position - _HEADER.size
-                    reading.report(f"the file ends within a packet ({left} of {length} bytes)", position)
-                position += _HEADER.size + length
+                elif header.size != 8 or header.time_at != 4:
+                    what = f"polarity events of {header.size} bytes with time at {header.time_at}, want 8 and 4"
+                    reading.report(what, position, last=False)
+                else:
+                    following = Place(position + _HEADER.size + length)
+                    yield from _with_place(_events(file, header, position, length, reading), following)
+
+    def extras(self, reading: Reading) -> Iterator[Extra]:
+        with open(self._path, "rb") as file:
+            for header, position, length in self._packets(file, None, reading):
+                if header.kind == _POLARITY:
+                    continue
+                file.seek(position + _HEADER.size)
+                try:
+                    found = extras_of(header.kind, header.size, header.overflows, file.read(length))
+                except ValueError as error:
+                    reading.report(f"a packet of type {header.kind} is broken: {error}", position, last=False)
+                else:
+                    yield from found
+
+    def _packets(
+        self, file: BinaryIO, place: Place | None, reading: Reading
+    ) -> Iterator[tuple[PacketHeader, int, int]]:
+        """Header, first byte and length of each packet; a last one that the file's end cuts comes before its fault."""
+        size = os.fstat(file.fileno()).st_size
+        position = place.byte_offset if place else self._start
+        if position == size == self._start:
+            reading.report("the file ends after its header, without packets", position)
+        while position < size:
+            file.seek(position)
+            header = _packet_header(file, position, reading)
+            length = header.size * _events_stored(file, header, position, size)
+            yield header, position, length
+            if position + _HEADER.size + length > size:
+                left = size - position - _HEADER.size
+                reading.report(f"the file ends within a packet ({left} of {length} bytes)", position)
+            position += _HEADER.size + length
 
 
 def _with_place(batches: Iterator[Batch], following: Place) -> Iterator[tuple[Batch, Place | None]]:

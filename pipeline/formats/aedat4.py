@@ -16,9 +16,11 @@ import numpy as np
 
 from ..errors import EventError, RecordingError
 from ..events import SensorSize
+from ..extras import Extra
 from . import aedat4_layout as layout
 from . import guard
 from .aedat4_decoder import Beginning, Middle, decoder
+from .aedat4_extras import extra_of
 from .aedat4_table import read_table
 from .source import Batch, Mark, Place, Reading, ReadOptions, Source
 
@@ -116,6 +118,23 @@ class Aedat4(Source):
                     continue
                 if events is not None and len(events):
                     yield Batch(events, byte_offset), Place(following)
+
+    def extras(self, reading: Reading) -> Iterator[Extra]:
+        with open(self._path, "rb", buffering=0) as file:
+            packets = Beginning(decoder(self._path))
+            for byte_offset, stream, _ in _walk(file, self._header, reading, self._header.first_packet):
+                ours = self._streams.get(stream, {}).get("type") not in (None, "events")
+                try:
+                    extra = extra_of(packets.next())
+                except StopIteration:
+                    return
+                except (RuntimeError, KeyError, ValueError) as error:
+                    if ours:
+                        what = f"a packet of stream {stream} cannot be decoded ({error})"
+                        reading.report(what, byte_offset, last=False)
+                    continue
+                if extra is not None:
+                    yield extra
 
 
 def _walk(file: FileIO, header: layout.Header, reading: Reading, position: int) -> Iterator[tuple[int, int, int]]:

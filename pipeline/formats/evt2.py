@@ -4,13 +4,15 @@ A word of time gives the upper 28 of 34 bits, each event the lower 6. Triggers a
 counted. Times overflow after 4.77 hours and are unwrapped where the words of time step back by half of that or more.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..extras import Extra
 from ..kernel_cache import kernel
+from .evt_triggers import triggers_of, triggers_of_evt2
 from .evt_words import (
     LARGEST,
     LEAST,
@@ -23,7 +25,7 @@ from .evt_words import (
     count_other,
 )
 from .prophesee import BasedWriter, Header, RawSource
-from .recording import ReadOptions, Source
+from .source import Reading, ReadOptions, Source
 
 PERIOD_US = 1 << 34
 ON = 0x1  # the type of an event of more light; 0x0: of less
@@ -37,6 +39,9 @@ class Evt2(RawSource):
 
     def prepare(self, header: Header) -> None:
         self.first_state = (NO_TIME, header.base_us)
+
+    def extras(self, reading: Reading) -> Iterator[Extra]:
+        return triggers_of(self._path, self.start, self.word, None, triggers_of_evt2, self.first_state[1])
 
     @property
     def decode(self) -> Callable[..., Any]:

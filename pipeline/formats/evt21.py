@@ -4,17 +4,19 @@ The upper half of a word is a word of EVT 2.0, the lower half says which of the 
 sends the two halves exchanged; which of the two a file has, its header says, or else its words of time.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..extras import Extra
 from ..kernel_cache import kernel
 from .evt2 import ON, PERIOD_US
+from .evt_triggers import triggers_of, triggers_of_evt2
 from .evt_words import NO_TIME, TIME_HIGH, UNPLACED, advance, count_other
 from .prophesee import SAMPLE, BasedWriter, Header, RawSource, is_swapped
-from .recording import ReadOptions, Source
+from .source import Reading, ReadOptions, Source
 from .words import whole_words
 
 
@@ -29,6 +31,11 @@ class Evt21(RawSource):
         swapped = is_swapped(whole_words(self._path, self.start, 8, SAMPLE), header)
         self.details["layout"] = "halves of words exchanged" if swapped else "little-endian"
         self.first_state = (NO_TIME, header.base_us, 0 if swapped else 1)
+
+    def extras(self, reading: Reading) -> Iterator[Extra]:
+        return triggers_of(
+            self._path, self.start, self.word, self.first_state[2], triggers_of_evt2, self.first_state[1]
+        )
 
     @property
     def decode(self) -> Callable[..., Any]:

@@ -6,16 +6,18 @@ one makes time run two to six times too fast); a new upper half sets the lower o
 is up to 12 or 8 neighbouring pixels. Triggers and other words that are no events are counted.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..extras import Extra
 from ..kernel_cache import kernel
+from .evt_triggers import triggers_of, triggers_of_evt3
 from .evt_words import NO_TIME, SPECIAL, TIME_HIGH, UNPLACED, advance, count_other
 from .prophesee import BasedWriter, Header, RawSource
-from .recording import ReadOptions, Source
+from .source import Reading, ReadOptions, Source
 
 PERIOD_US = 1 << 24
 ADDR_Y, OTHER_Y, ADDR_X, BASE_X, VECTOR_12, VECTOR_8, TIME_LOW, CONTINUED_4 = range(8)
@@ -32,6 +34,9 @@ class Evt3(RawSource):
 
     def prepare(self, header: Header) -> None:
         self.first_state = (NO_TIME, header.base_us, 0, NONE, NONE, 0)
+
+    def extras(self, reading: Reading) -> Iterator[Extra]:
+        return triggers_of(self._path, self.start, self.word, None, triggers_of_evt3, self.first_state[1])
 
     @property
     def decode(self) -> Callable[..., Any]:

@@ -15,8 +15,9 @@ import numpy as np
 
 from ..errors import RecordingError
 from ..events import EventPacket, SensorSize
+from ..extras import CameraFrame, Extra, ImuPacket, TriggerPacket
 from ..stream import LabelSpan
-from . import guard
+from . import extras, guard
 from .part import Part
 from .source import DEFECTS, Batch, OnError, Place, Reading, ReadOptions, Source, Stopped
 
@@ -119,6 +120,29 @@ class Recording:
             reading.defects["faults"] += 1
         finally:
             part.close()
+
+    def extras(self) -> Iterator[Extra]:
+        """Frames, motion samples and triggers, in the file's order, on a pass over the file of its own.
+
+        AEDAT 4 and 3.1: all three; AEDAT 2: motion samples and external inputs; EVT 2.0, 2.1, 3.0: external triggers.
+        """
+        return extras.read(self._source, self.path, self.options)
+
+    def frames(self) -> Iterator[CameraFrame]:
+        """The pictures that the camera took."""
+        return (extra for extra in self.extras() if isinstance(extra, CameraFrame))
+
+    def imu(self) -> Iterator[ImuPacket]:
+        """The samples of the motion sensor."""
+        return (extra for extra in self.extras() if isinstance(extra, ImuPacket))
+
+    def triggers(self) -> Iterator[TriggerPacket]:
+        """Changes of the camera's inputs, and marks that it set itself."""
+        return (extra for extra in self.extras() if isinstance(extra, TriggerPacket))
+
+    def everything(self) -> Iterator[EventPacket | Extra]:
+        """Packets of events and extras, by the time at which each begins."""
+        return extras.merged(iter(self), self.extras())
 
     def close(self) -> None:
         """End iterations that are under way, which closes their files. The recording can be iterated again."""

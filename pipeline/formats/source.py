@@ -14,6 +14,7 @@ import numpy as np
 
 from ..errors import RecordingError
 from ..events import SensorSize
+from ..extras import Extra
 from . import guard
 
 OnError = Literal["raise", "stop", "skip"]
@@ -43,8 +44,8 @@ class ReadOptions:
     """How to read, as the caller of open_recording says."""
 
     sensor: SensorSize | None = None  # instead of what the file says, or where it says nothing
-    layout: str | None = None  # which bits of an address are what (AEDAT 1 and 2)
-    stream_id: int | None = None  # which of several event streams (AEDAT 4); None: the first
+    layout: str | None = None  # which bits of an address are what (AEDAT 1, 2), or the order of columns
+    stream_id: int | str | None = None  # which of several event streams, by number or name; None: the first
     time_unit: str | None = None  # s, ms, us or ns (.npy and .npz); None: as the file says, else µs
     packet_events: int = 8192  # at most so many events in a packet
     packet_us: int | None = None  # no packet spans a multiple of this; None: as the events come
@@ -137,6 +138,13 @@ class Source(ABC):
     @abstractmethod
     def batches(self, reading: Reading) -> Iterator[Batch]:
         """All events from the beginning. Faults go to reading.report after the good events before them were yielded."""
+
+    def extras(self, reading: Reading) -> Iterator[Extra]:
+        """What the file holds besides events, on the events' clock, its overflows undone. A container without: nothing.
+
+        Faults go to reading.report, as those of events.
+        """
+        return iter(())
 
     def extents(self, reading: Reading) -> Iterator[tuple[int, int]]:
         """The largest x and y, batch by batch: for files that do not state the sensor."""

@@ -8,7 +8,7 @@ from .depth_first import DepthFirst
 from .float_network import fire_float, linear_float, run_float, values_float
 from .formats import Clock, decode_aedat2, decode_aedat31, decode_nmnist, decode_text, random_recorded_events
 from .layers import Gates, along, constant_part, convolve, hand_on, routes_to, spread, sum_pool, weigh
-from .prophesee import decode_dat, decode_es, decode_evt2, decode_evt3, decode_evt21
+from .prophesee import decode_dat, decode_es, decode_evt2, decode_evt3, decode_evt21, triggers_of_evt2, triggers_of_evt3
 from .rows import fire_cell, sum_rows
 from .simulation import Pixel, draw_capsule, draw_capsules, film, log_intensity, slide, undo_png_filters
 from .slicing import bin_events, slice_by_time
@@ -36,6 +36,7 @@ __all__ = [
     "draw_capsule",
     "draw_capsules",
     "film",
+    "fire_cell",
     "fire_float",
     "hand_on",
     "linear_float",
@@ -44,7 +45,6 @@ __all__ = [
     "move_events",
     "random_recorded_events",
     "random_training_events",
-    "fire_cell",
     "routes_to",
     "run_float",
     "slice_by_time",
@@ -52,6 +52,8 @@ __all__ = [
     "spread",
     "sum_pool",
     "sum_rows",
+    "triggers_of_evt2",
+    "triggers_of_evt3",
     "undo_png_filters",
     "values_float",
     "weigh",

@@ -106,3 +106,33 @@ def decode_es(data, height, version=2, atis=False):
             exposure, on = (atis and record[2] // 64 % 2 == 1), record[2] >= 128
         given.append([] if exposure else [(t, x, height - 1 - y if y < height else 65_535, on)])
     return given
+
+
+def triggers_of_evt2(words):
+    """(t, rising, channel) of each word of a trigger, after the first word of time; times with overflows of 34 bits."""
+    found, time, overflows = [], None, 0
+    for word in words:
+        kind = word >> 28
+        if kind == 8:
+            now = (word % 2**28) * 64
+            overflows += time is not None and now <= time - 2**33
+            time = now
+        elif kind == 10 and time is not None:
+            found.append((overflows * 2**34 + time + word // 2**22 % 64, word % 2, word // 2**8 % 32))
+    return found
+
+
+def triggers_of_evt3(words):
+    """(t, rising, channel) of each word of a trigger, after the first word of time; times with overflows of 24 bits."""
+    found, high, low, overflows = [], None, 0, 0
+    for word in words:
+        kind, value = word >> 12, word % 2**12
+        if kind == 8:
+            overflows += high is not None and value <= high - 2**11
+            low = low if high == value else 0
+            high = value
+        elif kind == 6:
+            low = value
+        elif kind == 10 and high is not None:
+            found.append((overflows * 2**24 + high * 2**12 + low, word % 2, word // 2**8 % 16))
+    return found
