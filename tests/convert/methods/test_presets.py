@@ -15,7 +15,7 @@ from dvs_run.pipeline.errors import ConversionError
 from dvs_run.pipeline.network import Network, Readout
 from dvs_run.pipeline.stream import Image
 
-from .test_methods import LABELS, SHAPE, Plain, Residual, inputs
+from .nets import LABELS, SHAPE, Plain, Residual, inputs
 
 
 @pytest.mark.parametrize("preset", PRESETS, ids=NAMES)
