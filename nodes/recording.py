@@ -2,30 +2,34 @@
 
 Decoding is formats/' work. Here packets are cut at whole multiples of packet_us after the first event, so that a time
 slice that ends there is complete on time, also in silence.
+
+A loop. Each pass is a stream of its own, which begins with a StreamInfo: the network is at rest, a score counts it.
+Times go on where the pass before ended (labels move along), so whoever draws or records a loop sees a clock that never
+steps back. Rival: one endless stream; the seam between end and beginning would then be decided on as if it were seen.
 """
 
 import glob
+import itertools
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import numpy as np
 from pydantic import Field
 
 from ..pipeline.errors import RecordingError, counted
-from ..pipeline.events import EVENT_DTYPE, EventPacket, SensorSize
+from ..pipeline.events import EventPacket, SensorSize
 from ..pipeline.stream import LabelSpan, StreamInfo
 from .node import Row, Source
 from .pace import Pace
+from .packets import cut_packets, moved
 
 if TYPE_CHECKING:
     from ..pipeline.datasets import Sample
     from ..pipeline.formats import Recording as Opened
 
 DEFAULT_PACKET_US = 1_000
-_EMPTY = np.empty(0, EVENT_DTYPE)
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,10 @@ class RecordingConfig:
             description="beside: NAME_labels.csv, or those of the data set; folder: the name of the recording's folder"
         ),
     ] = "beside"
-    loop: Annotated[bool, Field(description="true: begin again at the end, until stopped")] = False
+    loop: Annotated[
+        bool | Annotated[int, Field(ge=1, le=1_000_000)],
+        Field(description="true: begin again at the end, until stopped; a number: play so often. Times go on"),
+    ] = False
     on_error: Annotated[
         Literal["raise", "stop", "skip"],
         Field(description="a damaged file: raise ends the run after its good part, stop goes on with the next file, "
@@ -104,17 +111,17 @@ class Recording(Source):
         self._pace = Pace(self.config.pace)
         self._packet_us = self.config.packet_us or DEFAULT_PACKET_US  # when paced
         self._recordings = self._events = self._faults = self._silent = 0
-        self._span_us = 0
+        self._span_us = self._reached_us = 0
+        self._begins: dict[str, int] = {}  # by path: time of its first event, once known
         self._defects: dict[str, int] = {}
         self._open_recording = open_recording
         self._list = self._found()
 
     def produce(self) -> Iterator[StreamInfo | EventPacket]:
-        while True:
+        passes = itertools.count() if self.config.loop is True else range(int(self.config.loop) or 1)
+        for number in passes:
             for item in self._list:
-                yield from self._replay(item)
-            if not self.config.loop:
-                return
+                yield from self._replay(item, again=number > 0)
 
     def report(self) -> list[Row]:
         packets = f"; packets of {self._packet_us / 1000:g} ms" if self._pace.speed is not None else ""
@@ -141,7 +148,9 @@ class Recording(Source):
         paths = [self.config.path] if isinstance(self.config.path, str) else self.config.path
         found: list[Path] = []
         for path in paths:
-            matches = sorted(glob.glob(path)) if glob.has_magic(path) and not os.path.exists(path) else [path]
+            matches = [path]
+            if glob.has_magic(path) and not os.path.exists(path):
+                matches = sorted(match for match in glob.glob(path) if not match.endswith(".index"))
             files = [Path(match) for match in matches if not match.endswith("_labels.csv")]
             if matches and not files:
                 raise RecordingError(f"{path} holds labels; name the recording that lies beside it", path)
@@ -161,108 +170,59 @@ class Recording(Source):
             found += files
         return found
 
-    def _replay(self, item: "Path | Sample") -> Iterator[StreamInfo | EventPacket]:
-        config = self.config
-        sensor = SensorSize(*config.sensor) if config.sensor else None
-        options = {"packet_us": config.packet_us} if self._pace.speed is None and config.packet_us else {}
-        opened = (
-            self._open_recording(item, sensor=sensor, layout=config.layout, on_error=config.on_error, **options)
-            if isinstance(item, Path)
-            else item.open(on_error=config.on_error, **options)
-        )
-        with opened as recording:
+    def _replay(self, item: "Path | Sample", again: bool) -> Iterator[StreamInfo | EventPacket]:
+        key = str(item if isinstance(item, Path) else item.path)
+        by_us = self._reached_us - self._begins[key] if again and key in self._begins else 0
+        with self._opened(item) as recording:
             self._recordings += 1
-            yield StreamInfo(item.name, recording.sensor, labels=self._labels(recording))
+            spans = [
+                LabelSpan(span.label, span.t_start_us + by_us, span.t_stop_us + by_us)
+                for span in self._labels(recording)
+            ]
+            yield StreamInfo(item.name, recording.sensor, labels=tuple(spans))
             try:
-                packets = _within(iter(recording), config.start_us, config.stop_us)
-                for packet in self._paced(packets):
-                    self._events += len(packet.events)
-                    yield packet
+                packets = iter(recording)
+                first = next((packet for packet in packets if len(packet.events)), None)
+                if first is None:
+                    self._silent += 1
+                    return
+                self._begins[key] = int(first.events["t"][0])
+                whole = itertools.chain((first,), packets)
+                yield from self._paced(moved(whole, by_us) if by_us else whole, self._begins[key] + by_us)
             finally:
                 for name, count in recording.defects.items():
                     self._defects[name] = self._defects.get(name, 0) + count
 
-    def _paced(self, packets: Iterator[EventPacket]) -> Iterator[EventPacket]:
-        first = next((packet for packet in packets if len(packet.events)), None)
-        if first is None:
-            self._silent += 1
-            return
-        begin_us = int(first.events["t"][0])
+    def _opened(self, item: "Path | Sample") -> "Opened":
+        config = self.config
+        sensor = SensorSize(*config.sensor) if config.sensor else None
+        options = {
+            "packet_us": config.packet_us if self._pace.speed is None else None,
+            "on_error": config.on_error,
+            "start_us": config.start_us,
+            "stop_us": config.stop_us,
+        }
+        if isinstance(item, Path):
+            return self._open_recording(item, sensor=sensor, layout=config.layout, **options)
+        return item.open(**options)
+
+    def _paced(self, packets: Iterator[EventPacket], begin_us: int) -> Iterator[EventPacket]:
         self._pace.begin(begin_us)
-        rest = _chain(first, packets)
         if self._pace.speed is not None:
-            rest = _cut(rest, begin_us, self._packet_us)
+            packets = cut_packets(packets, begin_us, self._packet_us)
         stop_us = begin_us
         try:
-            for packet in rest:
+            for packet in packets:
                 stop_us = packet.t_stop_us
                 self.origin_ns = self._pace.wait(stop_us, self.wait_until)
+                self._events += len(packet.events)
                 yield packet
         finally:
             self.origin_ns = None
             self._span_us += stop_us - begin_us
+            self._reached_us = max(self._reached_us, stop_us)
 
     def _labels(self, recording: "Opened") -> tuple[LabelSpan, ...]:
         if self.config.labels == "folder":
             return (LabelSpan(recording.path.resolve().parent.name, -(2**62), 2**62),)
         return recording.labels if self.config.labels == "beside" else ()
-
-
-def _chain(first: EventPacket, rest: Iterator[EventPacket]) -> Iterator[EventPacket]:
-    yield first
-    yield from rest
-
-
-def _within(packets: Iterator[EventPacket], start_us: int, stop_us: int | None) -> Iterator[EventPacket]:
-    """The part of a recording from start_us to stop_us after its first event."""
-    if not start_us and stop_us is None:
-        yield from packets
-        return
-    begin_us = None
-    for packet in packets:
-        if begin_us is None and len(packet.events):
-            begin_us = int(packet.events["t"][0])
-        if begin_us is None:
-            continue
-        times = packet.events["t"]
-        begin = int(np.searchsorted(times, begin_us + start_us))
-        end = len(times) if stop_us is None else int(np.searchsorted(times, begin_us + stop_us))
-        over = stop_us is not None and (end < len(times) or packet.t_stop_us >= begin_us + stop_us)
-        t_stop_us = begin_us + stop_us if over and stop_us is not None else packet.t_stop_us
-        if begin < end or t_stop_us > begin_us + start_us:
-            yield EventPacket(packet.events[begin:end], t_stop_us)
-        if over:
-            return
-
-
-def _cut(packets: Iterator[EventPacket], begin_us: int, packet_us: int) -> Iterator[EventPacket]:
-    """The same events and the same last promise, in packets that end at begin_us + n * packet_us, none left out.
-
-    An error of the reader comes after the events before it have been handed on.
-    """
-    stop_us, reached_us = begin_us + packet_us, begin_us
-    pieces: list[np.ndarray] = []
-    error: RecordingError | None = None
-    while error is None:
-        try:
-            packet = next(packets, None)
-        except RecordingError as raised:
-            packet, error = None, raised
-        if packet is None:
-            break
-        events, reached_us = packet.events, max(reached_us, packet.t_stop_us)
-        while packet.t_stop_us >= stop_us:
-            split = int(np.searchsorted(events["t"], stop_us))
-            yield EventPacket(_joined([*pieces, events[:split]]), stop_us)
-            events, pieces, stop_us = events[split:], [], stop_us + packet_us
-        if len(events):
-            pieces.append(events)
-    if pieces or reached_us > stop_us - packet_us:
-        yield EventPacket(_joined(pieces), reached_us)
-    if error is not None:
-        raise error
-
-
-def _joined(pieces: list[np.ndarray]) -> np.ndarray:
-    held = [piece for piece in pieces if len(piece)]
-    return held[0] if len(held) == 1 else np.concatenate(held) if held else _EMPTY

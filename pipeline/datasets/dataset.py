@@ -38,6 +38,8 @@ class FileReader:
             packet_events=options.packet_events,
             packet_us=options.packet_us,
             on_error=options.on_error,
+            start_us=options.start_us,
+            stop_us=options.stop_us,
         )
 
 
@@ -72,10 +74,22 @@ class Sample:
         return [(label, None if span == ALWAYS else span) for label, span in spans]
 
     def open(
-        self, *, packet_events: int = 8192, packet_us: int | None = None, on_error: OnError = "raise"
+        self,
+        *,
+        packet_events: int = 8192,
+        packet_us: int | None = None,
+        on_error: OnError = "raise",
+        start_us: int = 0,
+        stop_us: int | None = None,
     ) -> Recording:
         """The recording with its labels. RecordingError if its file is missing or none."""
-        options = ReadOptions(packet_events=packet_events, packet_us=packet_us, on_error=on_error)
+        options = ReadOptions(
+            packet_events=packet_events,
+            packet_us=packet_us,
+            on_error=on_error,
+            start_us=start_us,
+            stop_us=stop_us,
+        )
         recording = self.reader(self.path, options)
         recording.labels = self.labels
         return recording

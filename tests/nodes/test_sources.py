@@ -6,13 +6,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dvs_run.nodes.images import Images, ImagesConfig
-from dvs_run.nodes.recording import Recording, RecordingConfig, _cut, _within
+from dvs_run.nodes.launcher import main
+from dvs_run.nodes.packets import cut_packets
+from dvs_run.nodes.recording import Recording, RecordingConfig
 from dvs_run.pipeline.errors import RecordingError
 from dvs_run.pipeline.events import EVENT_DTYPE, EventPacket
 from dvs_run.pipeline.slicer import TimeSlicer
 from dvs_run.pipeline.stream import Image, LabelSpan, StreamInfo
 
 from .conftest import SIDE
+from .runs import decisions
 
 
 def packets_of(times, sizes):
@@ -44,7 +47,7 @@ sizes = st.lists(st.integers(1, 20), max_size=5)
 def test_cutting_packets_changes_no_slice(times, sizes, packet_us, window_us):
     whole = list(packets_of(times, sizes))
     begin_us = int(whole[0].events["t"][0])
-    cut = list(_cut(iter(whole), begin_us, packet_us))
+    cut = list(cut_packets(iter(whole), begin_us, packet_us))
     assert slices_of(cut, window_us) == slices_of(whole, window_us)
     assert cut[-1].t_stop_us == whole[-1].t_stop_us
 
@@ -54,7 +57,7 @@ def test_cutting_packets_changes_no_slice(times, sizes, packet_us, window_us):
 def test_every_cut_packet_ends_on_the_grid_and_none_is_left_out(times, sizes, packet_us):
     whole = list(packets_of(times, sizes))
     begin_us = int(whole[0].events["t"][0])
-    cut = list(_cut(iter(whole), begin_us, packet_us))
+    cut = list(cut_packets(iter(whole), begin_us, packet_us))
     assert [p.t_stop_us for p in cut[:-1]] == [begin_us + (n + 1) * packet_us for n in range(len(cut) - 1)]
     assert all((p.events["t"] < p.t_stop_us).all() for p in cut[:-1])
     assert np.array_equal(np.concatenate([p.events for p in cut]), np.concatenate([p.events for p in whole]))
@@ -65,21 +68,10 @@ def test_the_good_part_comes_before_the_error_of_a_reader():
         yield from packets_of([0, 10, 20], [])
         raise RecordingError("cut")
 
-    cut = _cut(damaged(), 0, 1_000)
+    cut = cut_packets(damaged(), 0, 1_000)
     assert len(next(cut).events) == 3
     with pytest.raises(RecordingError, match="cut"):
         next(cut)
-
-
-@settings(deadline=None)
-@given(times, sizes, st.integers(0, 60_000), st.integers(1, 60_000))
-def test_a_part_of_a_recording_holds_the_events_of_that_time(times, sizes, start_us, length_us):
-    whole = list(packets_of(times, sizes))
-    begin_us, stop_us = int(whole[0].events["t"][0]), start_us + length_us
-    part = list(_within(iter(whole), start_us, stop_us))
-    wanted = [t for t in sorted(times) if begin_us + start_us <= t < begin_us + stop_us]
-    assert [t for p in part for t in p.events["t"].tolist()] == wanted
-    assert all(p.t_stop_us <= begin_us + stop_us for p in part)
 
 
 def produce(node):
@@ -138,6 +130,75 @@ def test_a_loop_begins_again(sample_folder):
     payloads = node.produce()
     names = [type(next(payloads)).__name__ for _ in range(6)]
     assert names == ["StreamInfo", "EventPacket"] * 3
+
+
+def test_a_loop_of_so_many_passes_ends_and_its_times_go_on(sample_folder):
+    node = recording(str(sample_folder / "a.npz"), pace="fastest", loop=3, start_us=50_000, stop_us=150_000)
+    payloads, _ = produce(node)
+    infos = [payload for payload in payloads if isinstance(payload, StreamInfo)]
+    packets = [payload for payload in payloads if isinstance(payload, EventPacket)]
+    times = np.concatenate([packet.events["t"] for packet in packets])
+    once = len(times) // 3
+    assert len(infos) == 3
+    assert (np.diff(times) >= 0).all()
+    assert all(b.t_stop_us >= a.t_stop_us for a, b in zip(packets, packets[1:], strict=False))
+    for number in range(3):
+        part = times[number * once : (number + 1) * once]
+        assert np.array_equal(part - part[0], times[:once] - times[0])
+        shown = infos[number].labels[0]
+        assert part[0] - shown.t_start_us == times[0] - infos[0].labels[0].t_start_us
+
+
+@pytest.mark.parametrize("pace", [0.5, 1.0, 10.0, "realtime"])
+def test_every_pace_gives_the_same_slices_as_the_fastest(sample_folder, pace):
+    def slices(pace):
+        settings = {"pace": pace, "start_us": 20_000, "stop_us": 170_000}
+        payloads, _ = produce(recording(str(sample_folder / "a.npz"), **settings))
+        return slices_of([payload for payload in payloads if isinstance(payload, EventPacket)], 5_000)
+
+    wanted = slices("fastest")
+    assert len(wanted) == 30
+    assert slices(pace) == wanted
+
+
+class FakeTime:
+    """A clock that goes on by what is slept only."""
+
+    def __init__(self):
+        self.now_ns = 10**9
+
+    def monotonic_ns(self):
+        return self.now_ns
+
+    def sleep(self, seconds):
+        self.now_ns += round(seconds * 1e9)
+
+
+@pytest.mark.parametrize("pace", [0.5, 1.0, 10.0])
+def test_every_pace_decides_the_same(plain_config, write, expected, monkeypatch, pace):
+    clock = FakeTime()
+    monkeypatch.setattr("dvs_run.nodes.pace.time", clock)
+    monkeypatch.setattr("dvs_run.nodes.inline.time", clock)
+    plain_config["nodes"]["recording"]["pace"] = pace
+    began_ns = clock.now_ns
+    assert main([write(plain_config), "--set", "placement=inline", "--quiet"]) == 0
+    assert decisions(plain_config) == expected
+    assert clock.now_ns - began_ns == pytest.approx(0.4e9 / pace, rel=0.01)
+
+
+def test_lateness_is_told_and_never_adds_up(sample_folder, monkeypatch):
+    clock = FakeTime()
+    monkeypatch.setattr("dvs_run.nodes.pace.time", clock)
+    node = recording(str(sample_folder / "a.npz"), pace=1.0, packet_us=10_000)
+    node.wait_until = lambda deadline_ns: clock.sleep((deadline_ns - clock.now_ns) / 1e9) is None
+    node.open()
+    for number, payload in enumerate(node.produce()):
+        if isinstance(payload, EventPacket):
+            clock.sleep(0.035 if number == 5 else 0.004)  # whoever takes the fifth packet is slow
+    assert node._pace.lateness.n == 20
+    assert node._pace.lateness.max_ns == 25_000_000
+    assert node._pace.lateness.percentile(75) == 100  # the least that counts: on time
+    assert "max 25.0 ms" in dict(node.report())["pace"]
 
 
 @pytest.mark.parametrize(
