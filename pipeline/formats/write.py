@@ -3,10 +3,12 @@
 Everything is checked here, once: order of time, bounds of the sensor. How the bytes lie is each container's own file.
 """
 
+import io
+import os
 from abc import ABC, abstractmethod
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Any, BinaryIO, Self, cast
 
 import numpy as np
 
@@ -55,6 +57,13 @@ class RecordingWriter(ABC):
         self._last_us = int(events["t"][-1])
         self.events_written += len(events)
 
+    def sync(self) -> None:
+        """Wait until the disk has what was written: it outlives a loss of power then."""
+        try:
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise RecordingError(f"{self.path}: cannot be written: {error.strerror or error}", self.path) from error
+
     def close(self) -> None:
         """Finish the file. Closing twice does no harm."""
         if self._file.closed:
@@ -75,7 +84,7 @@ class RecordingWriter(ABC):
     def _create(self) -> BinaryIO:
         """The file, unbuffered: what has been written outlives the process that wrote it."""
         try:
-            return open(self.path, "wb", buffering=0)
+            return cast(BinaryIO, _WholeWrites(self.path, "w"))
         except OSError as error:
             raise RecordingError(f"{self.path}: cannot be created: {error.strerror or error}", self.path) from error
 
@@ -89,6 +98,16 @@ class RecordingWriter(ABC):
 
     def _finish(self) -> None:  # noqa: B027  most containers have nothing at their end
         """Write what stands at the end."""
+
+
+class _WholeWrites(io.FileIO):
+    """An unbuffered file of which a write is whole or raises; a plain one may write a part and say so."""
+
+    def write(self, data: Any) -> int:
+        left = memoryview(data).cast("B")
+        while left:
+            left = left[super().write(left) :]
+        return memoryview(data).nbytes
 
 
 def _check(events: np.ndarray, last_us: int | None, sensor: SensorSize) -> None:

@@ -15,6 +15,7 @@ from .. import naive
 SMALL = SensorSize(128, 128)
 WRITTEN = (  # (container, compression) of every writer
     ("aedat4", "none"),
+    ("aedat4", "lz4"),
     ("aedat4", "zstd"),
     ("aedat31", "none"),
     ("aedat2", "none"),

@@ -96,7 +96,7 @@ def test_a_recording_without_events_is_written_and_is_empty_or_said_to_be(tmp_pa
             read_all(path, sensor=SMALL, container=container)
 
 
-@pytest.mark.parametrize("compression", ["none", "zstd"])
+@pytest.mark.parametrize("compression", ["none", "lz4", "zstd"])
 def test_a_writer_that_dies_leaves_every_event_it_was_given(tmp_path, compression):
     path = tmp_path / "cut.aedat4"
     events = events_for_all(300)
@@ -172,14 +172,45 @@ def test_the_suffix_chooses_the_container_and_an_unknown_one_is_refused(tmp_path
         open_writer(tmp_path / "a.mp4", SMALL)
     with pytest.raises(RecordingError, match="nothing writes container 'aedat1'"):
         open_writer(tmp_path / "a", SMALL, container="aedat1")
-    with pytest.raises(RecordingError, match="compression 'lz4' is not one of this container's: none, zstd"):
-        open_writer(tmp_path / "a.aedat4", SMALL, "lz4")
+    with pytest.raises(RecordingError, match="compression 'zip' is not one of this container's: none, lz4, zstd"):
+        open_writer(tmp_path / "a.aedat4", SMALL, "zip")
     with pytest.raises(RecordingError, match="cannot be created: No such file"):
         open_writer(tmp_path / "no" / "a.aedat4", SMALL)
 
 
-def test_zstd_without_its_package_names_the_extra(tmp_path, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "zstandard", None)
+@pytest.mark.parametrize(("compression", "package"), [("zstd", "zstandard"), ("lz4", "lz4.frame")])
+def test_compression_without_its_package_names_the_extra(tmp_path, monkeypatch, compression, package):
+    monkeypatch.setitem(__import__("sys").modules, package, None)
     with pytest.raises(RecordingError, match=r"pip install 'dvs-run\[compress\]'"):
-        open_writer(tmp_path / "a.aedat4", SMALL, "zstd")
+        open_writer(tmp_path / "a.aedat4", SMALL, compression)
     assert not (tmp_path / "a.aedat4").exists()
+
+
+def test_what_a_full_disk_cuts_short_is_no_part_of_the_file(tmp_path, monkeypatch):
+    path = tmp_path / "full.aedat4"
+    events = events_for_all(200)
+    writer = open_writer(path, SMALL)
+    writer.write(events[:100])
+    real = writer._file.write
+
+    def full(data):
+        real(data[: len(data) // 2])
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(writer, "_file", _Proxy(writer._file, write=full))
+        with pytest.raises(RecordingError, match="cannot be written: No space left on device"):
+            writer.write(events[100:])
+    assert np.array_equal(read_all(path)[0], events[:100])
+    writer.close()  # somebody made room
+    again, recording = read_all(path)
+    assert np.array_equal(again, events[:100])
+    assert recording.defects == {}
+
+
+class _Proxy:
+    def __init__(self, inner, **changed):
+        self.__dict__ |= {"inner": inner, **changed}
+
+    def __getattr__(self, name):
+        return getattr(self.inner, name)
