@@ -1,4 +1,4 @@
-"""Node `file`: every decision as one line of JSON.
+"""Node `file`: every decision as one line of JSON; of a camera also its triggers, motion samples and frames.
 
 The same recording gives the same bytes in every placement and at every pace, unless host times are asked for.
 """
@@ -10,12 +10,13 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, TextIO
+from typing import Annotated, Any, TextIO
 
 from pydantic import Field
 
 from ..pipeline.errors import DvsError
-from ..pipeline.stream import Classification
+from ..pipeline.extras import IMU_DTYPE, TRIGGER_KINDS, CameraFrame, Extra, ImuPacket, TriggerPacket
+from ..pipeline.stream import Classification, StreamInfo
 from .messages import Payload
 from .node import Node, Row
 
@@ -32,9 +33,10 @@ class FileError(DvsError):
 
 
 class File(Node):
-    """Decisions in, JSON lines into a file."""
+    """Decisions in, or what a camera gives besides events; JSON lines into a file."""
 
-    Config, accepts, paths = FileConfig, Classification, ("path",)
+    Config, paths = FileConfig, ("path",)
+    accepts = (Classification, CameraFrame, ImuPacket, TriggerPacket)
 
     def check(self) -> list[str]:
         path = Path(self.config.path)
@@ -53,8 +55,22 @@ class File(Node):
                 reason = nobody if error.errno == errno.ENXIO else error.strerror
                 raise FileError(f"{self.config.path} cannot be written: {reason}") from None
 
-    def process(self, decision: Classification) -> Iterator[Payload]:
-        line = {
+    def begin(self, stream: StreamInfo) -> StreamInfo:
+        self._recording = stream.name
+        return stream
+
+    def process(self, payload: Classification | Extra) -> Iterator[Payload]:
+        for line in [self._decided(payload)] if isinstance(payload, Classification) else _told(payload):
+            if not isinstance(payload, Classification):
+                line = {"recording": self._recording} | line
+            if self.config.host_times and self.message is not None:
+                line |= {"origin_ns": self.message.origin_ns, "sent_ns": self.message.sent_ns}
+            self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            self._lines += 1
+        return iter(())
+
+    def _decided(self, decision: Classification) -> dict[str, Any]:
+        line: dict[str, Any] = {
             "recording": decision.recording,
             "t_start_us": decision.t_start_us,
             "t_stop_us": decision.t_stop_us,
@@ -64,11 +80,7 @@ class File(Node):
         }
         if self.config.scores:
             line["scores"] = decision.scores.tolist()
-        if self.config.host_times and self.message is not None:
-            line |= {"origin_ns": self.message.origin_ns, "sent_ns": self.message.sent_ns}
-        self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
-        self._lines += 1
-        return iter(())
+        return line
 
     def finish(self) -> Iterator[Payload]:
         self._file.flush()
@@ -81,6 +93,19 @@ class File(Node):
 
     def report(self) -> list[Row]:
         return [("written", f"{self._lines:,} lines to {self.config.path}")]
+
+
+def _told(extra: Extra) -> Iterator[dict[str, Any]]:
+    """A line for each trigger and sample; of a frame its time and size, not its pixels."""
+    if isinstance(extra, CameraFrame):
+        yield {"t_us": extra.t_us, "frame": list(extra.pixels.shape), "exposure_us": list(extra.exposure_us)}
+    elif isinstance(extra, TriggerPacket):
+        for t, kind, channel in extra.triggers.tolist():
+            yield {"t_us": t, "trigger": TRIGGER_KINDS[kind], "channel": channel}
+    else:
+        names = IMU_DTYPE.names or ()
+        for t, *values in extra.samples.tolist():
+            yield {"t_us": t, "imu": dict(zip(names[1:], values, strict=True))}
 
 
 def _opened(path: Path) -> TextIO:

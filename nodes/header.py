@@ -5,12 +5,18 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from ..pipeline.errors import DvsError
+
 State = Literal["hello", "ready", "stop", "received", "told"]
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 Text = Annotated[str, Meta(max_length=200)]
 Count = Annotated[int, Meta(ge=0, le=2**62)]
 Time = Annotated[int, Meta(ge=-(2**62), le=2**62)]  # leaves room for differences
 Side = Annotated[int, Meta(ge=1, le=65_535)]
+
+
+class MessageError(DvsError):
+    """Frames that are not a message of this protocol, or that contradict the stream they belong to."""
 
 
 class Header(msgspec.Struct, frozen=True):
@@ -44,6 +50,23 @@ class AboutEvents(msgspec.Struct, frozen=True):
 
 class AboutImage(msgspec.Struct, frozen=True):
     shape: tuple[Side, Side, Side]
+
+
+class AboutFrame(msgspec.Struct, frozen=True):
+    t_us: Time
+    exposure_us: tuple[Time, Time]
+    shape: Annotated[list[Side], Meta(min_length=2, max_length=3)]  # height, width, colours
+    depth: Literal[8, 16]  # bits of a pixel's value
+    x: Annotated[int, Meta(ge=0, le=65_535)]
+    y: Annotated[int, Meta(ge=0, le=65_535)]
+
+
+class AboutImu(msgspec.Struct, frozen=True):
+    count: Annotated[int, Meta(ge=1, le=2**31)]
+
+
+class AboutTriggers(msgspec.Struct, frozen=True):
+    count: Annotated[int, Meta(ge=1, le=2**31)]
 
 
 class AboutSlice(msgspec.Struct, frozen=True):
@@ -84,6 +107,9 @@ class AboutFailed(msgspec.Struct, frozen=True):
 ABOUT: dict[str, type[msgspec.Struct]] = {
     "info": AboutInfo,
     "events": AboutEvents,
+    "frame": AboutFrame,
+    "imu": AboutImu,
+    "triggers": AboutTriggers,
     "image": AboutImage,
     "slice": AboutSlice,
     "current": AboutCurrent,

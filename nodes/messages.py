@@ -16,9 +16,11 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from ..pipeline.errors import DvsError
 from ..pipeline.events import EVENT_DTYPE, EventPacket, SensorSize
+from ..pipeline.extras import CameraFrame, Extra, ImuPacket, TriggerPacket
 from ..pipeline.stream import BinnedSlice, Classification, CurrentSlice, Image, LabelSpan, StreamInfo
+from .extra_messages import UNPACKERS as EXTRA_UNPACKERS
+from .extra_messages import pack_extra
 from .header import (
     ABOUT,
     AboutClassification,
@@ -31,15 +33,12 @@ from .header import (
     AboutSlice,
     AboutStatus,
     Header,
+    MessageError,
     State,
 )
 
 VERSION = 1
 MAX_MESSAGE_BYTES = 64 << 20  # of one frame: a 20-megapixel image, or 5 million events
-
-
-class MessageError(DvsError):
-    """Frames that are not a message of this protocol, or that contradict the stream they belong to."""
 
 
 @dataclass(frozen=True)
@@ -64,11 +63,14 @@ class Failed:
     traceback: str = ""  # empty where the sentence says all
 
 
-Payload = StreamInfo | EventPacket | Image | BinnedSlice | CurrentSlice | Classification | Status | End | Failed
+Payload = StreamInfo | EventPacket | Extra | Image | BinnedSlice | CurrentSlice | Classification | Status | End | Failed
 
 KINDS: dict[str, type] = {
     "info": StreamInfo,
     "events": EventPacket,
+    "frame": CameraFrame,
+    "imu": ImuPacket,
+    "triggers": TriggerPacket,
     "image": Image,
     "slice": BinnedSlice,
     "current": CurrentSlice,
@@ -78,7 +80,7 @@ KINDS: dict[str, type] = {
     "failed": Failed,
 }
 KIND_OF = {cls: kind for kind, cls in KINDS.items()}
-DATA_KINDS = frozenset({"events", "image", "slice", "current", "classification"})  # the ones a queue may drop
+DATA_KINDS = frozenset(KINDS) - {"info", "status", "end", "failed"}  # the ones a queue may drop
 
 _ENCODER = msgspec.msgpack.Encoder()
 _HEADER_DECODER = msgspec.msgpack.Decoder(Header)
@@ -189,6 +191,8 @@ def _pack(payload: Payload) -> tuple[msgspec.Struct, bytes]:
     match payload:
         case EventPacket(events, t_stop_us):
             return AboutEvents(len(events), t_stop_us), np.ascontiguousarray(events, EVENT_DTYPE).tobytes()
+        case CameraFrame() | ImuPacket() | TriggerPacket():
+            return pack_extra(payload)
         case BinnedSlice(t_start_us, t_stop_us, cells, counts):
             return AboutSlice(len(cells), t_start_us, t_stop_us), _raw(cells, "<i4") + _raw(counts, "<i4")
         case Classification():
@@ -295,6 +299,7 @@ def _classification(about: AboutClassification, payload: bytes, stream: StreamIn
 
 _UNPACKERS: dict[str, Any] = {
     "events": _events,
+    **EXTRA_UNPACKERS,
     "image": _image,
     "slice": _slice,
     "current": _current,

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from ..pipeline.errors import DvsError
+from ..pipeline.events import EventPacket
+from ..pipeline.extras import CameraFrame, ImuPacket, TriggerPacket
 from ..pipeline.stream import StreamInfo
 from .graph import NodeSpec
 from .measure import Histogram
@@ -21,6 +23,7 @@ from .messages import KIND_OF, End, Failed, Message, Payload
 from .node import Source, classes
 from .terminal import UNWRITABLE
 
+OF_A_CAMERA = (EventPacket, CameraFrame, ImuPacket, TriggerPacket)  # who takes one of them lets the others pass by
 TICK_S = 0.1  # longest time that a source waits before it looks whether the run stops
 
 
@@ -106,7 +109,7 @@ class Stage:
             else:
                 self.foreign_clock = True
             self._pass_on(partial(node.process, payload), message)
-        else:
+        elif not (isinstance(payload, OF_A_CAMERA) and any(issubclass(cls, OF_A_CAMERA) for cls in self._accepts)):
             wanted = " or ".join(cls.__name__ for cls in self._accepts)
             raise NodeError(f"{message.source} sent a {type(payload).__name__}, but {self.spec.name} takes {wanted}")
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from ..extras import IMU_DTYPE, CameraFrame, Extra, imu_packet, trigger_packet
+from ..extras import IMU_DTYPE, TRIGGER_KINDS, CameraFrame, Extra, imu_packet, trigger_packet
 
 
 def extra_of(packet: dict[str, Any]) -> Extra | None:
@@ -19,5 +19,6 @@ def extra_of(packet: dict[str, Any]) -> Extra | None:
         return imu_packet(np.asarray(packet["imus"]).view(IMU_DTYPE))
     if "triggers" in packet and len(packet["triggers"]):
         triggers = np.asarray(packet["triggers"])
-        return trigger_packet(triggers["t"], triggers["source"])
+        known = triggers[triggers["source"] < len(TRIGGER_KINDS)]
+        return trigger_packet(known["t"], known["source"]) if len(known) else None
     return None

@@ -18,6 +18,14 @@ from dvs_run.nodes.messages import (
     to_frames,
 )
 from dvs_run.pipeline.events import EVENT_DTYPE, EventPacket, SensorSize
+from dvs_run.pipeline.extras import (
+    IMU_DTYPE,
+    TRIGGER_DTYPE,
+    TRIGGER_KINDS,
+    CameraFrame,
+    ImuPacket,
+    TriggerPacket,
+)
 from dvs_run.pipeline.stream import BinnedSlice, Classification, CurrentSlice, Image, LabelSpan, StreamInfo
 
 SENSOR = SensorSize(7, 5)
@@ -61,7 +69,29 @@ others = st.one_of(
     st.builds(StreamInfo, st.text(max_size=30), st.just(SENSOR), st.just(1)),
     st.sampled_from([INFO, Status("ready", {"n": 3, "names": ["a", "b"]}), End(), Failed("binner", "no", "Traceback")]),
 )
-payloads = st.one_of(events(), slices(), others)
+
+
+def records(dtype, n, seed):
+    """Any records of a dtype, its whole numbers small."""
+    rng = np.random.default_rng(seed)
+    array = np.zeros(n, dtype)
+    for name in dtype.names:
+        array[name] = rng.integers(0, len(TRIGGER_KINDS), n) if dtype[name].kind in "iu" else rng.normal(0, 9, n)
+    return array
+
+
+pixels = st.builds(
+    lambda depth, shape, seed: np.random.default_rng(seed).integers(0, 1 << depth, shape).astype(f"u{depth // 8}"),
+    st.sampled_from([8, 16]),
+    st.sampled_from([(5, 7), (2, 3, 3), (1, 1, 4)]),
+    st.integers(0, 99),
+)
+extras = st.one_of(
+    st.builds(lambda t, array: CameraFrame(t, (t - 9, t), array, 1, 2), times, pixels),
+    st.builds(lambda n, seed: ImuPacket(records(IMU_DTYPE, n, seed)), st.integers(1, 9), st.integers(0, 99)),
+    st.builds(lambda n, seed: TriggerPacket(records(TRIGGER_DTYPE, n, seed)), st.integers(1, 9), st.integers(0, 99)),
+)
+payloads = st.one_of(events(), slices(), extras, others)
 
 
 def same(a, b):
