@@ -3,19 +3,21 @@
     python -m benchmarks.conversion_cifar10 [PART ...] --model cifar10_4conv_avgpool.json
                                             --data data/cifar-10-batches-bin
 
-PART   ablation   {reset} x {percentile} x {input} x {v(0)} on validation images
-       ecc        current normalization, thresholding for residual elimination, each alone; spikes and counts
-       presets    every preset on validation images
-       test       the methods in TEST on all test images, once they were chosen on validation images
+PART   choice     every preset, and variants of two, on validation images: what is best is chosen here
+       test       what was chosen (CHOSEN), on all test images
+       ablation   {reset} x {percentile} x {input} x {v(0)}, on the first --some test images
+       ecc        current normalization, thresholding for residual elimination, each alone; spikes and counts; likewise
 
 With another --model, such as a VGG with batch norm of `dvs train`, give another --result; "ecc" then also folds its
 batch norms with epsilons that are not theirs, as a converter without consistency maintenance (CMB) does.
 
-Calibration and validation images are of the training set; test images are looked at in "test" alone.
+Calibration and validation images are of the training set. Nothing is chosen on test images: "ablation" and "ecc" show
+there what each setting does, whatever it does.
 """
 
 import argparse
 import copy
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -46,17 +48,22 @@ ECC = {
     "CN, TRE, pools that spike": Method.preset("ecc2022"),
     "CN, TRE, thresholds x 0.5": Method(percentile=100, v_init=0.5, threshold_scale=0.5),
 }
+CANDIDATES = {preset.name: preset.method for preset in PRESETS} | {
+    "default": Method(),
+    "calibrated at 16": replace(Method.preset("calibrated"), correction_timesteps=16),
+    "calibrated at 64": replace(Method.preset("calibrated"), correction_timesteps=64),
+    "burst of 99.9": replace(Method.preset("burst"), percentile=99.9),
+    "burst of 1/4": replace(Method.preset("burst"), threshold_scale=0.25),
+}
 EPSILONS = (0.0, 1e-3, 1e-2)  # torch's own is 1e-5, Keras' 1e-3
-TEST = {
-    "burst": (Method.preset("burst"), 32),
-    "one spike, corrected at 32": (Method.preset("calibrated"), 32),
-}
+CHOSEN = ("burst",)  # on validation images
 ROWS = {
-    "ablation": {name: (method, 64) for name, method in ABLATION.items()},
-    "ecc": {name: (method, 64) for name, method in ECC.items()},
-    "presets": {preset.name: (preset.method, 64) for preset in PRESETS},
-    "test": TEST,
+    "choice": CANDIDATES,
+    "test": {name: CANDIDATES[name] for name in CHOSEN},
+    "ablation": ABLATION,
+    "ecc": ECC,
 }
+TIMESTEPS = 64
 
 
 def main() -> None:
@@ -64,7 +71,8 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", default=list(ROWS))
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--validation", type=int, default=250, help="images of the training set")
+    parser.add_argument("--validation", type=int, default=1000, help="images of the training set")
+    parser.add_argument("--some", type=int, default=1000, help="test images of ablation and ecc")
     parser.add_argument("--pieces", type=Path, default=Path("runs/conversion-cifar10"))
     parser.add_argument("--result", default="conversion-cifar10", help="name of the file in benchmarks/results")
     parser.add_argument("--only", default="", help="rows whose name holds this")
@@ -76,7 +84,7 @@ def main() -> None:
         as_inputs(images[VALIDATION_FROM:last]), labels[VALIDATION_FROM:last], f"training images {VALIDATION_FROM}.."
     )
     command = (
-        f"python -m benchmarks.conversion_cifar10 {' '.join(ROWS)} --validation {given.validation} "
+        f"python -m benchmarks.conversion_cifar10 {' '.join(ROWS)} --validation {given.validation} --some {given.some} "
         f"--model {given.model.name} --result {given.result} --data data/cifar-10-batches-bin"
     )
     bench = Bench(
@@ -87,19 +95,20 @@ def main() -> None:
         as_inputs(images[:CALIBRATION]),
         given.pieces,
     )
+    images, labels = read_cifar10(given.data, "test")
+    some = Shown(as_inputs(images[: given.some]), labels[: given.some], f"first {given.some} test images")
+    every = Shown(as_inputs(images), labels, "all test images")
+    of_part = {"choice": validation, "test": every, "ablation": some, "ecc": some}
     for part in given.parts:
-        shown = validation
-        if part == "test":
-            images, labels = read_cifar10(given.data, "test")
-            shown = Shown(as_inputs(images), labels, "all test images")
-        for name, (method, timesteps) in ROWS[part].items():
+        shown = of_part[part]
+        for name, method in ROWS[part].items():
             if given.only in name:
-                bench.row(part, name, method, timesteps, shown, counts=part == "ecc")
+                bench.row(part, name, method, TIMESTEPS, shown, counts=part == "ecc")
         for epsilon in EPSILONS if part == "ecc" and norms(bench.model) else ():
-            name, method = f"CN, TRE, epsilon {epsilon:g} (without CMB)", ECC["CN, TRE"]
+            name = f"CN, TRE, epsilon {epsilon:g} (without CMB)"
             if given.only in name:
                 wrong = with_epsilon(bench.model, epsilon)
-                bench.row(part, name, method, 64, shown, counts=True, converted=wrong)
+                bench.row(part, name, ECC["CN, TRE"], TIMESTEPS, shown, counts=True, converted=wrong)
 
 
 def norms(model: nn.Module) -> list[nn.BatchNorm2d]:

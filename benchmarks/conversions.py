@@ -62,7 +62,7 @@ class Bench:
         settings = {"calibration": self.calibration, "method": method, "check_timesteps": 8, "max_error": None}
         network = convert(converted or self.model, shape, self.labels, **settings).network
         marks = [mark for mark in MARKS if mark <= timesteps]
-        key = hashlib.sha256(repr((part, name, marks, len(shown.images), asdict(method))).encode()).hexdigest()[:16]
+        key = hashlib.sha256(repr((self.result, part, name, marks, asdict(method))).encode()).hexdigest()[:16]
         with torch.inference_mode():
             wanted = torch.cat([self.model(batch).argmax(1) for batch in shown.images.split(250)]).numpy()
         found = [

@@ -52,13 +52,16 @@ class Settings:
         named = {name for name, value in self.given.items() if value is not None}
         return frozenset(named | set(VARIED) if self.preset is not None else named)
 
-    def method(self, loaded: "LoadedModel") -> Method:
-        """With the thresholds that the CNN was fine-tuned with, if it was."""
-        base = Method() if self.preset is None else Method.preset(self.preset)
+    def method(self, loaded: "LoadedModel", searching: bool) -> Method:
+        """With the thresholds that the CNN was fine-tuned with, if it was.
+
+        Where nothing else is asked for, spikes are the finer ones of "standard"; of a search they are what is varied.
+        """
         changed: dict[str, Any] = {name: value for name, value in self.given.items() if value is not None}
         if loaded.extra.get("thresholds") is not None:
             changed["lambdas"] = dict(loaded.extra["thresholds"])
-        return replace(base, **changed)
+        plain = searching or changed.keys() & {"lambdas", "max_spikes", "threshold_scale"}
+        return replace(Method.preset(self.preset or ("single" if plain else "standard")), **changed)
 
     def readout(self, method: Method) -> Readout | None:
         """None: as the method says."""

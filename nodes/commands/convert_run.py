@@ -74,7 +74,7 @@ def _read(order: Order) -> _Job:
     output = int(order.output) if order.output is not None and order.output.isdigit() else order.output
     loaded = load_model(order.model, architecture=order.architecture, input_shape=order.shape())
     cnn = import_cnn(loaded.model, loaded.input_shape, output)
-    method = order.settings.method(loaded)
+    method = order.settings.method(loaded, searching=order.budget is not None)
     timestep_us = order.timestep_us or loaded.extra.get("timestep_us")
     known = the_classes(order.classes) if order.classes is not None else loaded.labels
     calibration, validation = order.sources()

@@ -11,7 +11,7 @@ conversion.network.save("net.npz")
     scales.py     the scale of every population, from calibration inputs (calibration/)
     method.py     the settings of all that; methods/ holds the rules that need more than one of them
     spiking/      a folded Cnn and its scales     -> a Network
-    simulate.py   the clocked reference that a Network is held against
+    simulate.py   the clocked reference that a Network is held against; gates.py its spiking max pools
     conversion.py, report.py    all of it, and what was lost
     verdict/      accuracy stage by stage on labelled data; page/ shows it
     search/       the automatic choice of a method

@@ -69,7 +69,8 @@ def convert(
 
     model            a torch module that torch.fx can trace, or a Cnn that was imported before
     calibration      inputs of the training set (n, channel, height, width), a few hundred; or batches of them
-    method           the settings; percentile, over, per, reset, v_init and input_scale override one of it each
+    method           the settings, Method.preset("standard") if not given (with thresholds Method()); percentile, over,
+                     per, reset, v_init and input_scale override one of it each
     thresholds       instead of percentiles: by the name of each ReLU the activation that becomes firing rate 1, for a
                      CNN that was fine-tuned as a spiking network with these (train/spiking.py)
     timestep_us      length of the slices that the CNN's inputs are the mean of; None for images
@@ -149,7 +150,7 @@ def _begun(network: Network, check_timesteps: int) -> None:
 def _provenance(method: Method, built: Built, inputs: Tensor, notes: list[str], source: str) -> dict[str, object]:
     """How the network was made; no date and no path, so that the same conversion gives the same bytes."""
     lambdas = {
-        name: float(values[0]) if bool((values == values[0]).all()) and method.per == "layer" else values.tolist()
+        name: float(values[0]) if bool((values == values[0]).all()) else values.tolist()
         for name, values in built.lambdas.items()
     }
     return {

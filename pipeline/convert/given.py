@@ -69,7 +69,8 @@ def settings(
         for name, value in thresholds.items():
             if not value > 0:
                 raise ConversionError(f"thresholds say {value!r} for ReLU {name!r}, want a number above 0 for each")
-    return replace(method or Method(), **{name: value for name, value in given.items() if value is not None})
+    base = method or (Method() if thresholds is not None else Method.preset("standard"))  # fine-tuned: single spikes
+    return replace(base, **{name: value for name, value in given.items() if value is not None})
 
 
 def all_given(cnn: Cnn, thresholds: Mapping[str, float]) -> None:

@@ -1,6 +1,7 @@
 """The settings of a conversion, each a small rule that composes with the others; all are kept in the provenance.
 
 Method()                                                      percentile 99.9, reset by subtraction, v(0) half way
+Method.preset("standard")                                     the same with finer spikes: what is done unasked
 Method(percentile=100, v_init=0.0)                            Diehl et al. 2015, with biases: Rueckauer et al. 2016
 Method(reset="zero", percentile=100, input="poisson")         as the earliest conversions did
 Method(form="thresholds")                                     the same network with the scales in its thresholds
@@ -51,7 +52,8 @@ class Method:
     normalization: Literal["percentile", "weights", "spikes", "none"] = "percentile"  # see methods/balance.py
     percentile: float = 99.9  # above 0, at most 100 (which is the largest activation)
     over: Literal["all", "nonzero"] = "all"  # which activations the percentile counts
-    per: Literal["layer", "channel"] = "layer"  # one λ for a population, or one for each of its channels
+    per: Literal["layer", "channel"] = "layer"  # one λ for a population, or one for each channel of a map. A channel
+    # of a vector is one neuron, which a few hundred inputs do not tell the largest value of: vectors keep one λ
     lambdas: Mapping[str, float | Sequence[float]] = field(default_factory=dict)  # given, by the population's name
     form: Literal["weights", "thresholds"] = "weights"  # threshold 1 and scaled weights; or weights as they are
     threshold_scale: float | Mapping[str, float] = 1.0  # λ is multiplied by this, for all or by population

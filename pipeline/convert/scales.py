@@ -77,7 +77,7 @@ class _Largest:
 
     def __init__(self, node: Activation, shape: tuple[int, int, int], inputs: int, method: Method) -> None:
         self.node, self.given = node, method.lambdas.get(node.name)
-        self.rows = shape[0] if method.per == "channel" else 1
+        self.rows = shape[0] if method.per == "channel" and shape[1] * shape[2] > 1 else 1  # vectors: see method.py
         self.every = 1
         self.values = inputs * math.prod(shape)
         needed = self._needed(self.values // self.rows, method.percentile)
@@ -121,7 +121,7 @@ class _Largest:
         self.kept = both.topk(min(self.most, both.shape[1]), 1).values
 
     def scale(self, method: Method) -> Scale:
-        channels = self.active.shape[0]
+        channels, dead = self.active.shape[0], False
         if self.given is not None:
             values = np.broadcast_to(np.asarray(self.given, np.float64), (channels,)).copy()
             if not (values > 0).all():
@@ -129,10 +129,13 @@ class _Largest:
         elif self.node.kind in ("sign", "heaviside") or method.normalization == "none":
             values = np.ones(channels)
         else:
-            values = np.broadcast_to([self._lambda(row, method) for row in range(self.rows)], (channels,)).copy()
-        if self.ceiling is None:
+            found = np.array([self._lambda(row, method) for row in range(self.rows)])
+            found[found == 0] = found.max()  # a channel that was never active, in case that it ever is
+            dead = not found.any()
+            values = np.broadcast_to(np.ones(1) if dead else found, (channels,)).copy()
+        if self.ceiling is None and not dead:
             values = values * method.threshold_scale_of(self.node.name)
-        elif self.given is None and self.node.kind != "quantized":
+        elif self.ceiling is not None and self.given is None and self.node.kind != "quantized":
             values = self._parts_of_the_ceiling(values, self.ceiling, method)
         clipped = self._clipped(values * most_spikes(self.node, values, method))
         return Scale(self.node.name, values, self.maximum, float((~self.active).double().mean()), clipped)
@@ -154,7 +157,7 @@ class _Largest:
         return np.full(len(values), ceiling / parts)
 
     def _lambda(self, row: int, method: Method) -> float:
-        """The percentile; the largest value where it is 0, as in a population that is silent nearly always; else 1."""
+        """The percentile; the largest value where it is 0, as in a population that is silent nearly always; or 0."""
         total = self.values // self.rows // self.every if method.over == "all" else int(self.nonzero[row])
         kept = self.kept[row].double().numpy()
         value = 0.0
@@ -168,7 +171,7 @@ class _Largest:
             value = self.ceiling
         elif self.ceiling is not None and self.maximum >= self.ceiling:
             value = self.ceiling  # some inputs reach it: the neurons saturate where the CNN does
-        return float(f"{value:.6g}") if value > 0.0 else 1.0
+        return float(f"{value:.6g}")
 
     def _clipped(self, values: np.ndarray) -> float:
         if self.given is not None:

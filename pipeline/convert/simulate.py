@@ -3,6 +3,8 @@
 Good for measuring accuracy over thousands of images and for checking a conversion. It computes every neuron in every
 step in floating point, so its spikes are those of network.py's definition up to the rounding of a sum. It knows no
 readout window: scores are those since the reset.
+
+Channels lie innermost in memory: on a processor, convolutions and pools then take less than half of the time.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,6 +18,7 @@ from ..errors import NetworkError
 from ..layers import Add, AvgPool2d, Concat, Conv2d, Delay, Flatten, Layer, Linear, SumPool2d, Upsample
 from ..network import Network
 from ..neurons import LIF, MaxPool2d, Neurons
+from .gates import Gates
 
 
 class Clocked:
@@ -27,7 +30,7 @@ class Clocked:
         self.network, self.n, self.dtype = network, n, dtype
         self._shapes = network.shapes()
         self._arrays = {layer.name: tensors(layer, dtype) for layer in network.layers}
-        self._fan_out = {name: array.to(dtype) for name, array in fan_out(network).items()}
+        self._fan_out = {name: _innermost(array.to(dtype)[None])[0] for name, array in fan_out(network).items()}
         self._delays = _delays(network)
         self._unmoved = _without_state(network)
         self._pools_input = any(
@@ -49,8 +52,8 @@ class Clocked:
         for layer in self.network.layers:
             shape = (self.n, *self._shapes[layer.name])
             if isinstance(layer, Neurons):
-                self.v[layer.name] = self._arrays[layer.name]["v_init"].expand(shape).clone()
-                self.spikes[layer.name] = torch.zeros(shape, dtype=self.dtype)
+                self.spikes[layer.name] = _innermost(torch.zeros(shape, dtype=self.dtype))
+                self.v[layer.name] = self.spikes[layer.name] + self._arrays[layer.name]["v_init"]
             elif isinstance(layer, MaxPool2d):
                 self._gates[layer.name] = Gates(layer, (self.n, *self._shapes[layer.inputs[0]]), shape)
         last = self.network.layers[-1]
@@ -71,7 +74,7 @@ class Clocked:
         with torch.inference_mode():
             if self._constant.get("input") is not inputs:
                 self._constant = {"input": inputs} if is_current else {}
-            values = {"input": inputs.to(self.dtype)}
+            values = {"input": _innermost(inputs.to(self.dtype))}
             # How many spikes each value stands for: not what an average pool makes of them, and no current.
             counts = {"input": torch.zeros_like(values["input"]) if is_current else values["input"]}
             for layer in self.network.layers:
@@ -113,7 +116,7 @@ class Clocked:
         if isinstance(layer, Conv2d | Linear) and self._steps <= self._starts[layer.name]:
             return value
         if isinstance(layer, Conv2d | Linear):
-            done = (counts[layer.inputs[0]] * self._fan_out[layer.name]).flatten(1).sum(1)
+            done = (counts[layer.inputs[0]] * self._fan_out[layer.name]).sum((1, 2, 3))
             self.synops += done
             self.synops_of[layer.name] = self.synops_of.get(layer.name, 0.0) + float(done.sum())
             return value
@@ -142,7 +145,7 @@ class Clocked:
             torch.maximum(v, arrays["v_min"], out=v)
         spikes = _spikes(layer, v, threshold)
         if layer.reset == "subtract":
-            v.sub_(spikes * threshold)
+            v.addcmul_(spikes, threshold, value=-1)
         elif layer.reset == "zero":
             v.masked_fill_(spikes != 0, 0.0)
         self.spikes[layer.name] += spikes
@@ -152,7 +155,7 @@ class Clocked:
 def _spikes(layer: Neurons, v: Tensor, threshold: Tensor) -> Tensor:
     """neurons.py's n; for one spike without a sign a comparison, which is the same and takes a tenth of the time."""
     if not layer.signed and layer.max_spikes == 1:
-        return (v >= threshold).to(v.dtype)
+        return torch.ge(v, threshold, out=torch.empty_like(v))
     if not layer.signed:
         whole = v.floor() if bool((threshold == 1).all()) else torch.div(v, threshold, rounding_mode="floor")
         return whole.clamp_(0, layer.max_spikes)
@@ -167,34 +170,6 @@ def _starts(network: Network) -> dict[str, int]:
         waits = [other.start_step if isinstance(other, Neurons) else starts[other.name] for other in behind]
         starts[layer.name] = min(waits, default=0)
     return starts
-
-
-class Gates:
-    """State of a spiking max pool; the rules are told in neurons.MaxPool2d."""
-
-    def __init__(self, layer: MaxPool2d, shape: tuple[int, ...], out_shape: tuple[int, ...]) -> None:
-        self._layer, self._steps, self._weight = layer, 0, 1.0
-        self._score = torch.zeros(shape, dtype=torch.float64)
-        self._sent = torch.zeros(out_shape, dtype=torch.float64)
-
-    def step(self, x: Tensor) -> Tensor:
-        layer = self._layer
-        self._steps += 1
-        self._weight = max(self._weight / 1.005, 1e-150)
-        if layer.rule == "or":
-            return functional.max_pool2d(x, layer.kernel, layer.stride, layer.padding)
-        if layer.rule == "fir":
-            self._score += x.double() / self._steps
-        else:
-            self._score += x.double() * (self._weight if layer.rule == "exponential" else 1.0)
-        most, leader = functional.max_pool2d(
-            self._score, layer.kernel, layer.stride, layer.padding, return_indices=True
-        )
-        if layer.rule == "exact":
-            out = most - self._sent
-            self._sent = most
-            return out.to(x.dtype)
-        return x.flatten(2).gather(2, leader.flatten(2)).view(leader.shape)
 
 
 def constant_current(images: Tensor, timesteps: int) -> Iterator[Tensor]:
@@ -248,6 +223,11 @@ def _delays(network: Network) -> list[int]:
     return [delay // network.timestep_us for delay in first.delays_us]
 
 
+def _innermost(x: Tensor) -> Tensor:
+    """The same (n, channel, height, width) with its channels side by side in memory."""
+    return x.contiguous(memory_format=torch.channels_last)
+
+
 def tensors(layer: Layer, dtype: torch.dtype) -> dict[str, Tensor]:
     """The arrays of a layer; what there is per channel of neurons as (1, channel, 1, 1)."""
     arrays = {
@@ -257,7 +237,7 @@ def tensors(layer: Layer, dtype: torch.dtype) -> dict[str, Tensor]:
     }
     if isinstance(layer, Neurons):
         return {name: array.view(1, -1, 1, 1) for name, array in arrays.items()}
-    return arrays
+    return {name: _innermost(array) if array.ndim == 4 else array for name, array in arrays.items()}
 
 
 def computed(layer: Layer, inputs: list[Tensor], arrays: Mapping[str, Tensor]) -> Tensor:

@@ -183,7 +183,7 @@ def test_labels_and_validation_may_come_from_files_of_their_own(here, capsys):
           "--calibration", "data.npz"], "ELU"),
         (["stranger.pt"], "stranger.pt"),
         (["weights.pt", *ARCHITECTURE, "--calibration", "data.npz", "--classes", "a,b,c"], "there are 3 class names"),
-        (["weights.pt", *ARCHITECTURE, "--calibration", "data.npz", "--method", "best"], "known are cao2015"),
+        (["weights.pt", *ARCHITECTURE, "--calibration", "data.npz", "--method", "best"], "known are standard, single"),
         (["weights.pt", *ARCHITECTURE, "--calibration", "data.npz", "--readout", "vote"], "readout is 'vote'"),
         (["weights.pt", *ARCHITECTURE, "--calibration", "data.npz", "--out", "weights.pt"], "is the model itself"),
     ],

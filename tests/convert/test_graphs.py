@@ -138,7 +138,7 @@ def test_branches_keep_scales_of_their_own():
 
     torch.manual_seed(1)
     model = Branches().eval()
-    conversion = convert(model, SHAPE, LABELS, pictures(16, 0), percentile=100)
+    conversion = convert(model, SHAPE, LABELS, pictures(16, 0), method=Method(percentile=100))
     quiet, loud, after = conversion.network.provenance["lambdas"].values()
     weights = {layer.name: layer for layer in conversion.network.layers}["after"].weight[:, :, 0, 0]
     wanted = model.after.weight[:, :, 0, 0].detach().numpy() / after
@@ -158,7 +158,7 @@ def test_both_ends_of_a_shortcut_are_brought_to_one_scale():
             return self.head((self.second(x) + x).relu().flatten(1))
 
     torch.manual_seed(0)
-    conversion = convert(Residual().eval(), SHAPE, LABELS, pictures(16, 0))
+    conversion = convert(Residual().eval(), SHAPE, LABELS, pictures(16, 0), method=Method())
     before, behind = conversion.network.provenance["lambdas"].values()
     shortcut = next(layer for layer in conversion.network.layers if layer.name == "relu_scaled")
     assert shortcut.groups == 4
@@ -169,10 +169,10 @@ def test_a_ceiling_that_is_reached_is_the_scale_and_the_neurons_saturate_there()
     model = nn.Sequential(nn.Conv2d(1, 1, 1, bias=False), nn.ReLU6(), nn.Flatten(), nn.Linear(1, 2)).eval()
     nn.init.ones_(model[0].weight)
     x = torch.tensor([1.0, 3.0, 6.0, 60.0]).view(4, 1, 1, 1)
-    conversion = convert(model, (1, 1, 1), "ab", x, percentile=90, check_timesteps=60)
+    conversion = convert(model, (1, 1, 1), "ab", x, method=Method(percentile=90), check_timesteps=60)
     assert conversion.network.provenance["lambdas"] == {"1": 6.0}
     assert conversion.report.layers[0].error < 1e-6
-    low = convert(model, (1, 1, 1), "ab", x[:2], percentile=100)
+    low = convert(model, (1, 1, 1), "ab", x[:2], method=Method(percentile=100))
     assert low.network.provenance["lambdas"] == {"1": 3.0}  # never reached: as any ReLU
 
 
@@ -208,7 +208,7 @@ def test_given_scales_and_scaled_thresholds_are_taken_as_they_are():
     model = nn.Sequential(nn.Conv2d(2, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3)).eval()
     given = convert(model, SHAPE, LABELS, pictures(8, 0), method=Method(lambdas={"1": [1.0, 2.0, 3.0, 4.0]}))
     assert given.network.provenance["lambdas"]["1"] == [1.0, 2.0, 3.0, 4.0]
-    plain = convert(model, SHAPE, LABELS, pictures(8, 0)).network.provenance["lambdas"]["1"]
+    plain = convert(model, SHAPE, LABELS, pictures(8, 0), method=Method()).network.provenance["lambdas"]["1"]
     scaled = convert(model, SHAPE, LABELS, pictures(8, 0), method=Method(threshold_scale={"1": 0.5})).network
     assert scaled.provenance["lambdas"]["1"] == pytest.approx(plain / 2)
     assert scaled.provenance["threshold_scale"] == {"1": 0.5}

@@ -21,10 +21,13 @@ def scales(model, calibration, percentile=99.9, over="all", per="layer", shape=n
     return list(found.values())
 
 
-def identity(channels=1):
+def identity(channels=1, places=1):
     """ReLU of the input itself, then a linear layer."""
     model = nn.Sequential(
-        nn.Conv2d(channels, channels, 1, bias=False, groups=channels), nn.ReLU(), nn.Flatten(), nn.Linear(channels, 2)
+        nn.Conv2d(channels, channels, 1, bias=False, groups=channels),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(channels * places, 2),
     )
     nn.init.ones_(model[0].weight)
     return model.eval()
@@ -72,9 +75,15 @@ def test_shares_of_dead_neurons_and_clipped_activations_are_counted():
     assert found.clipped == pytest.approx((calibration > found.values[0]).float().mean().item())
 
 
-def test_every_channel_can_have_a_scale_of_its_own():
+def test_every_channel_of_a_map_can_have_a_scale_of_its_own():
+    calibration = torch.tensor([[0.1, 10.0, 0.0], [0.2, 20.0, 0.0]]).view(2, 3, 1, 1).expand(2, 3, 1, 2)
+    found = scales(identity(3, 2), calibration, 100, per="channel", shape=(3, 1, 2))[0].values
+    assert found == pytest.approx([0.2, 20, 20])  # of the one that is never active: the largest, in case it ever is
+
+
+def test_a_vector_has_one_scale_since_few_inputs_do_not_tell_those_of_single_neurons():
     calibration = torch.tensor([[0.1, 10.0], [0.2, 20.0]]).view(2, 2, 1, 1)
-    assert scales(identity(2), calibration, 100, per="channel", shape=(2, 1, 1))[0].values == pytest.approx([0.2, 20])
+    assert scales(identity(2), calibration, 100, per="channel", shape=(2, 1, 1))[0].values == pytest.approx([20, 20])
 
 
 @pytest.mark.parametrize("name", ["groups", "batch norm", "depthwise, pointwise", "conv, average pool, linear"])
@@ -86,7 +95,7 @@ def test_scales_per_channel_compute_the_same(name):
 
 def test_weights_and_biases_are_scaled_between_layers():
     model = nets.fitted(nets.SUPPORTED[MODEL])
-    network = convert(model, nets.SHAPE, nets.LABELS, nets.inputs(), input_scale=0.25).network
+    network = convert(model, nets.SHAPE, nets.LABELS, nets.inputs(), method=Method(), input_scale=0.25).network
     scale = network.provenance["lambdas"]["1"]
     first, _, _, last = network.layers
     assert isinstance(first, Conv2d)
@@ -151,7 +160,8 @@ def test_delays_become_a_layer_of_the_network():
 
 def test_the_verdict_names_the_worst_layer_and_what_to_try():
     model = nets.fitted(nets.SUPPORTED["six convolutions"])
-    report = convert(model, nets.SHAPE, nets.LABELS, nets.inputs(), percentile=90, max_error=None).report
+    single = Method(percentile=90)
+    report = convert(model, nets.SHAPE, nets.LABELS, nets.inputs(), method=single, max_error=None).report
     worst = max((layer for layer in report.layers if layer.rate is not None), key=lambda layer: layer.error)
     assert f"the worst layer is {worst.name}" in report.verdict
     assert "try a higher percentile" in report.verdict

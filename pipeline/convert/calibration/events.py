@@ -14,9 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
+from ... import datasets
 from ...errors import ConversionError, RecordingError, counted
 from ...events import EVENT_DTYPE, SensorSize
-from ...formats import open_recording
+from ...formats import read_labels
+from ...stream import LabelSpan
 from ...train.windows import cut, mean_count_frame, slice_counts
 
 BESIDE = ("_labels.csv", ".md", ".json", ".yaml", ".txt")  # files that may lie beside recordings
@@ -101,7 +103,8 @@ def read_recordings(
     limit: int | None = None,
     seed: int = 0,
 ) -> EventWindows:
-    """Windows of a recording, or of a folder of them: LABEL/FILE, or files with NAME_labels.csv, or files alone.
+    """Windows of a recording, of a folder of them (LABEL/FILE, or files with NAME_labels.csv, or files alone), or of a
+    data set, NAME:FOLDER:PART.
 
     shape          of the CNN's input: (2 per delay, height, width)
     window_ms      sensor time of a window, rounded to whole timesteps
@@ -109,7 +112,7 @@ def read_recordings(
     speeds         each stretch of a recording is shown at each of these, so its event rate is multiplied by them; a
                    stretch that is too short for a speed is left out at that speed
     per_recording  windows of each stretch and speed, at random places drawn by `seed`
-    limit          draw so many stretches at random
+    limit          draw so many recordings at random, and of these so many stretches
 
     Raises ConversionError or RecordingError with a sentence: no recordings, another sensor, an unknown label, all too
     short, no events.
@@ -120,7 +123,11 @@ def read_recordings(
             f"windows of {window_ms} ms in timesteps of {timestep_us} µs, speeds {tuple(speeds)}, {per_recording} a "
             "recording: want at least one timestep, speeds above 0, and at least one window"
         )
-    stretches = list(_stretches(Path(path), shape, tuple(delays_us), sensor))
+    samples = _samples(Path(path), sensor)
+    if limit is not None and limit < len(samples):  # no stretch of the others could be drawn that these do not equal
+        of_samples = np.random.default_rng([seed, 1])
+        samples = [samples[index] for index in np.sort(of_samples.choice(len(samples), limit, replace=False))]
+    stretches = list(_stretches(samples, shape, len(delays_us)))
     random = np.random.default_rng(seed)
     if limit is not None and limit < len(stretches):
         stretches = [stretches[index] for index in np.sort(random.choice(len(stretches), limit, replace=False))]
@@ -172,35 +179,42 @@ class _Stretch:
     sensor: SensorSize
 
 
-def _stretches(
-    path: Path, shape: tuple[int, int, int], delays_us: tuple[int, ...], sensor: SensorSize | None
-) -> Iterator[_Stretch]:
+def _samples(path: Path, sensor: SensorSize | None) -> Sequence[datasets.Sample]:
+    """The recordings that a path stands for. RecordingError if there are none."""
+    data = datasets.named(path)
+    if data is not None:
+        return data.samples
     paths = [path]
     if path.is_dir():
         paths = [item for item in sorted(path.rglob("*")) if item.is_file() and not item.name.startswith(".")]
         paths = [item for item in paths if not item.name.endswith(BESIDE)]
     if not paths or not path.exists():
         raise RecordingError(f"{path} holds no recordings; want FOLDER/LABEL/FILE, or files with NAME_labels.csv", path)
-    for number, item in enumerate(paths):
-        with open_recording(item, sensor=sensor) as recording:
-            size, spans = recording.sensor, recording.labels
+    samples = []
+    for item in paths:
+        labels = read_labels(item)
+        if not labels and item.parent != path and item != path:
+            labels = (LabelSpan(item.parent.name, *datasets.ALWAYS),)
+        samples.append(datasets.Sample(item, labels, datasets.FileReader(sensor)))
+    return samples
+
+
+def _stretches(samples: Sequence[datasets.Sample], shape: tuple[int, int, int], delays: int) -> Iterator[_Stretch]:
+    for number, sample in enumerate(samples):
+        with sample.open() as recording:
+            size = recording.sensor
             events = np.concatenate([*(packet.events for packet in recording), np.empty(0, EVENT_DTYPE)])
-        if shape != (2 * len(delays_us), size.height, size.width):
+        if shape != (2 * delays, size.height, size.width):
             raise ConversionError(
-                f"{item} was recorded with {size} pixels and 2 polarities, the CNN takes {shape[2]}x{shape[1]} and "
-                f"{shape[0]} channels ({counted(len(delays_us), 'delay')})"
+                f"{sample.path} was recorded with {size} pixels and 2 polarities, the CNN takes {shape[2]}x{shape[1]} "
+                f"and {shape[0]} channels ({counted(delays, 'delay')})"
             )
-        for span in spans:
-            part = cut(events, span.t_start_us, span.t_stop_us).copy()
-            part["t"] -= span.t_start_us
-            yield _Stretch(part, span.t_stop_us - span.t_start_us, span.label, number, size)
-        if not spans:
-            first = int(events["t"][0]) if len(events) else 0
-            events["t"] -= first
-            duration = int(events["t"][-1]) + 1 if len(events) else 0
-            yield _Stretch(
-                events, duration, None if item.parent == path or item == path else item.parent.name, number, size
-            )
+        whole = (int(events["t"][0]), int(events["t"][-1]) + 1) if len(events) else (0, 0)
+        for label, span_us in sample.spans or [(None, None)]:
+            start, stop = span_us or whole
+            part = cut(events, start, stop).copy()
+            part["t"] -= start
+            yield _Stretch(part, stop - start, label, number, size)
 
 
 def _targets(

@@ -20,6 +20,19 @@ class Preset:
 
 PRESETS = (
     Preset(
+        "standard",
+        Method(per="channel", threshold_scale=1 / 4, max_spikes=64, signed_parts=4),
+        "ours, on the burst spikes of Sorbaro et al. 2020",
+        "What is done unasked. A spike stands for a quarter of a channel's scale, up to 64 a timestep, so that nothing "
+        "saturates: as right after 32 timesteps as single spikes after 128, for about as many operations.",
+    ),
+    Preset(
+        "single",
+        Method(),
+        "Rueckauer et al. 2016 and 2017, with Wu et al.'s start at half the threshold",
+        "One spike of a neuron in a timestep, which is all that most neuromorphic chips and other simulators know.",
+    ),
+    Preset(
         "cao2015",
         Method(
             normalization="none",

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from ...errors import ConversionError
 from ...network import Layer, MaxPool2d, Network, Neurons, Readout
+from ..gates import Gates
 from ..method import Method
 from ..report import poisson
-from ..simulate import Clocked, Gates, computed, tensors
+from ..simulate import Clocked, computed, tensors
 
 MOST_BYTES = 1 << 29  # of spikes that are kept at a time; more inputs than fit are left out, and a note says so
 BATCH_VALUES = 1 << 22  # of a layer that are computed at a time: they stay in the processor's cache

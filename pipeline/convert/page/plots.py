@@ -152,14 +152,15 @@ def added_bar(layer: LayerFidelity, largest: float) -> str:
 
 
 def density_plot(layer: LayerFidelity, timesteps: int, coarse: bool = False) -> str:
-    """Activation across, rate up, both in units of λ; the darker, the more pairs (logarithmic)."""
+    """Activation across, rate up, in units of the calibration's scale; the darker, the more pairs (logarithmic)."""
     assert layer.density is not None
-    counts, group = layer.density, rate_bins(timesteps)[0]
-    top = max(counts.shape[0] * group / timesteps, 1e-9)
+    counts, steps = layer.density, timesteps * layer.parts
+    top = max(counts.shape[0] * rate_bins(steps)[0] / steps, 1e-9)
     if coarse:
         counts = _halved(counts)
     x, y = Axis(0.0, EXTENT, 30, 222), Axis(0.0, max(top, EXTENT), 170, 8)
-    body = [_small_frame(x, y, "activation / λ", "spikes per timestep")]
+    unit = "λ" if layer.parts == 1 else f"{layer.parts:g} λ"
+    body = [_small_frame(x, y, f"activation / {unit}", _rate_name(layer))]
     body += _cells(counts, x(EXTENT) - x(0), y(0) - y(top), x(0), y(0))
     body.append(f'<path class="ideal" d="M{x(0):.1f} {y(0):.1f}L{x(1):.1f} {y(1):.1f}"/>')
     body.append(f'<path class="limit" d="M{x(1):.1f} {y(0):.1f}V{y(top):.1f}"/>')
@@ -169,18 +170,23 @@ def density_plot(layer: LayerFidelity, timesteps: int, coarse: bool = False) -> 
 def rate_plot(layer: LayerFidelity, timesteps: int) -> str:
     """How often which rate above 0 occurs; heights are logarithmic."""
     assert layer.rates is not None
-    counts, group = layer.rates.astype(float), rate_bins(timesteps)[0]
-    x = Axis(0.0, max(len(counts) * group / timesteps, EXTENT), 30, 222)
+    counts, steps = layer.rates.astype(float), timesteps * layer.parts
+    group = rate_bins(steps)[0]
+    x = Axis(0.0, max(len(counts) * group / steps, EXTENT), 30, 222)
     most = max(float(counts.max()), 1.0)
-    body = [_small_frame(x, Axis(0.0, 1.0, 62, 6), "spikes per timestep (count: log)", "", ())]
+    body = [_small_frame(x, Axis(0.0, 1.0, 62, 6), f"{_rate_name(layer)} (count: log)", "", ())]
     path = []
     for index, count in enumerate(counts.tolist()):
         if count:
             height = 4 + 52 * math.log(count) / math.log(most) if most > 1 else 56.0
-            left, right = x(index * group / timesteps), x((index + 1) * group / timesteps)
+            left, right = x(index * group / steps), x((index + 1) * group / steps)
             path.append(f"M{left:.1f} 62V{62 - height:.1f}H{max(right - 0.6, left + 0.4):.1f}V62z")
     body.append(f'<path class="bars" d="{"".join(path)}"/>')
     return svg(230, 96, body, f"{layer.name}: histogram of firing rates")
+
+
+def _rate_name(layer: LayerFidelity) -> str:
+    return "spikes per timestep" if layer.parts == 1 else f"spikes per timestep / {layer.parts:g}"
 
 
 def _cells(counts: np.ndarray, width: float, height: float, left: float, bottom: float) -> list[str]:

@@ -23,8 +23,11 @@ COLUMNS = 32  # bins of the activation
 AT_ONCE = 32  # samples whose activations of all layers are held at once
 
 
-def rate_bins(timesteps: int, wanted: int = COLUMNS) -> tuple[int, int]:
-    """Rates are multiples of 1 / T: how many of them share a bin, and the number of bins up to EXTENT."""
+def rate_bins(timesteps: float, wanted: int = COLUMNS) -> tuple[int, int]:
+    """Rates are multiples of 1 / T: how many of them share a bin, and the number of bins up to EXTENT.
+
+    Where several spikes stand for the scale of a calibration, T is that many times the timesteps.
+    """
     group = max(1, round(EXTENT * timesteps / wanted))
     return group, max(1, -(-int(EXTENT * timesteps) // group))
 
@@ -62,11 +65,16 @@ def wiring(network: Network, name: str) -> Wiring:
 class Tally:
     """Sums over the samples of one population."""
 
-    def __init__(self, neurons: Neurons, timesteps: int, activate: Callable[[Tensor], Tensor] | None) -> None:
-        """`activate`: what the CNN makes of what arrived, in units of λ; None: what arrived cannot be told."""
-        self.layer, self._timesteps, self._activate = neurons, timesteps, activate
+    def __init__(
+        self, neurons: Neurons, timesteps: int, activate: Callable[[Tensor], Tensor] | None, parts: float = 1.0
+    ) -> None:
+        """`activate`: what the CNN makes of what arrived, in units of λ; None: what arrived cannot be told.
+
+        parts: spikes that stand for the scale of the calibration
+        """
+        self.layer, self._timesteps, self._activate, self._parts = neurons, timesteps, activate, parts
         self._ceiling = float(min(neurons.max_spikes, 1 << 20))
-        self._group, rows = rate_bins(timesteps)
+        self._group, rows = rate_bins(timesteps * parts)
         self._density = np.zeros((rows, COLUMNS), np.int64)
         self._rates = np.zeros(rows, np.int64)
         self._sums: dict[str, float] = {}
@@ -123,6 +131,7 @@ class Tally:
             density=self._density,
             silent=1.0 - float(self._density.sum()) / n,
             rates=self._rates,
+            parts=self._parts,
         )
 
     def _sum(self, **terms: Tensor) -> None:
@@ -148,7 +157,7 @@ class Tally:
         """Bin the pairs of which at least one is not 0, and the rates above 0."""
         rows, columns = self._density.shape
         seen = (wanted > 0) | (spikes > 0)
-        column = np.minimum(wanted[seen] * (columns / EXTENT), columns - 1).astype(np.int64)
+        column = np.minimum(wanted[seen] * (columns / EXTENT / self._parts), columns - 1).astype(np.int64)
         row = np.minimum(spikes[seen].astype(np.int64) // self._group, rows - 1)
         self._density += np.bincount(row * columns + column, minlength=rows * columns).reshape(rows, columns)
         fired = spikes[spikes > 0].astype(np.int64)
@@ -171,7 +180,8 @@ class LayerWatch:
         self.samples = len(self._chosen)
         self._neurons = {layer.name: layer for layer in network.layers if isinstance(layer, Neurons)}
         self._tallies = {
-            name: Tally(layer, shown.timesteps, self._activate(layer)) for name, layer in self._neurons.items()
+            name: Tally(layer, shown.timesteps, self._activate(layer), self._parts(name))
+            for name, layer in self._neurons.items()
         }
         self._missed = self._size = 0.0  # of a last layer that only integrates: squared norms
 
@@ -222,6 +232,11 @@ class LayerWatch:
         if not plain or node is None or self._network.state_window_us is not None:
             return None
         return lambda arrived: node(arrived * self._lambda(node.name)) / self._lambda(node.name)
+
+    def _parts(self, name: str) -> float:
+        """Spikes that stand for the scale of the calibration: a quarter of it each, four of them."""
+        scale = self._network.provenance.get("threshold_scale", 1.0)
+        return 1.0 / min(1.0, scale.get(name, 1.0) if isinstance(scale, Mapping) else scale)
 
     def _lambda(self, name: str) -> Tensor:
         """The activation that a rate of 1 stands for, float64 (1, channel or 1, 1, 1)."""

@@ -101,6 +101,7 @@ class LayerFidelity:
     density: np.ndarray | None = field(default=None, compare=False)  # int64 (rate, activation), see fidelity.py
     silent: float | None = None  # share of pairs with activation and rate 0, which `density` leaves out
     rates: np.ndarray | None = field(default=None, compare=False)  # int64: histogram of rates above 0
+    parts: float = 1.0  # spikes that stand for the scale of the calibration: pictures have it as their unit
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 from torch import nn
 
-from dvs_run.pipeline.convert import convert
+from dvs_run.pipeline.convert import Method, convert
 from dvs_run.pipeline.convert.verdict import measure_stages
 from dvs_run.pipeline.convert.verdict.measured import Curve, LayerFidelity, Measured, Stage
 from dvs_run.pipeline.engine import Engine
@@ -38,7 +38,7 @@ def small(channels=3, size=16):
 def converted(exact=False, **settings):
     """`small` as a network; exact: with whole numbers for weights, so that neither network rounds anything."""
     conversion = convert(
-        small(), nets.SHAPE, nets.LABELS, nets.inputs(32), max_error=None, check_timesteps=4, **settings
+        small(), nets.SHAPE, nets.LABELS, nets.inputs(32), method=Method(**settings), max_error=None, check_timesteps=4
     )
     return in_whole_numbers(conversion) if exact else conversion
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from dvs_run.pipeline.convert import convert
+from dvs_run.pipeline.convert import Method, convert
 from dvs_run.pipeline.convert.verdict.verdict import Verdict, find_culprit
 from dvs_run.pipeline.encode import CurrentEncoder
 from dvs_run.pipeline.engine import Engine
@@ -57,7 +57,9 @@ def test_the_figures_of_a_layer_are_those_of_a_plain_recount():
 def test_a_ceiling_of_the_cnn_itself_is_no_clipping():
     model = copy.deepcopy(small())
     model[1] = nn.Hardtanh(0.0, 0.2)
-    conversion = convert(model, nets.SHAPE, nets.LABELS, nets.inputs(32), max_error=None, check_timesteps=4)
+    conversion = convert(
+        model, nets.SHAPE, nets.LABELS, nets.inputs(32), method=Method(), max_error=None, check_timesteps=4
+    )
     first = measured(conversion, model, inputs=nets.inputs(40, seed=9)).layers[0]
     assert (first.clipping, first.clipped) == (0, 0)
     assert first.arrived < 1e-5
@@ -90,7 +92,9 @@ def test_a_population_that_nothing_excites_is_named_before_all_others():
     model = copy.deepcopy(small())
     with torch.no_grad():
         model[3].bias.fill_(-100.0)
-    conversion = convert(model, nets.SHAPE, nets.LABELS, nets.inputs(32), max_error=None, check_timesteps=4)
+    conversion = convert(
+        model, nets.SHAPE, nets.LABELS, nets.inputs(32), method=Method(), max_error=None, check_timesteps=4
+    )
     found = measured(conversion, model)
     culprit = find_culprit(found.layers)
     assert culprit.cause == "dead"
