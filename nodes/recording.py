@@ -61,7 +61,17 @@ class RecordingConfig:
             min_length=2, max_length=2, description="[width, height], where the file does not say or says it wrongly"
         ),
     ] = None
-    layout: Annotated[str | None, Field(description="which bits of an address are what, for AEDAT 1 and 2")] = None
+    layout: Annotated[
+        str | None, Field(description="which bits of an address are what (AEDAT 1, 2), or the order of columns (txyp)")
+    ] = None
+    container: Annotated[str | None, Field(description="name of the container, where the file has no mark")] = None
+    stream: Annotated[
+        int | str | None,
+        Field(description="which of several event streams: its number, topic or group; default: first"),
+    ] = None
+    time_unit: Annotated[
+        Literal["s", "ms", "us", "ns"] | None, Field(description="unit of the times of arrays and text")
+    ] = None
     start_us: Annotated[int, Field(ge=0, description="begin so long after the first event")] = 0
     stop_us: Annotated[int | None, Field(ge=1, description="stop so long after the first event")] = None
     labels: Annotated[
@@ -85,7 +95,9 @@ class RecordingConfig:
             SensorSize(*self.sensor)  # refuses sides that no camera has
         if self.dataset is None and self.part is not None:
             raise RecordingError(f"part is {self.part!r}, but only a dataset has parts; name it with `dataset`")
-        told = [key for key in ("sensor", "layout") if getattr(self, key) is not None]
+        told = [
+            key for key in ("sensor", "layout", "container", "stream", "time_unit") if getattr(self, key) is not None
+        ]
         if self.dataset is not None and (told or not isinstance(self.path, str)):
             what = " and ".join(told) or "a list of paths"
             raise RecordingError(f"{what} does not go with dataset, which is one folder and knows its recordings")
@@ -203,7 +215,8 @@ class Recording(Source):
             "stop_us": config.stop_us,
         }
         if isinstance(item, Path):
-            return self._open_recording(item, sensor=sensor, layout=config.layout, **options)
+            how = {"layout": config.layout, "container": config.container, "time_unit": config.time_unit}
+            return self._open_recording(item, sensor=sensor, stream_id=config.stream, **how, **options)
         return item.open(**options)
 
     def _paced(self, packets: Iterator[EventPacket], begin_us: int) -> Iterator[EventPacket]:

@@ -129,6 +129,11 @@ SAMPLES = (
         {"special_words": 1800, "trigger_words": 4157},
     ),
     Sample(
+        "hdf5/raw_events.hdf5", "hdf5", (346, 260), 17, 0,
+        (0, 5748), (9, 145), (30, 181),
+        "4670451d81e6 f5a72f394da1 a5ca5316aa15 0a8811185209",
+    ),
+    Sample(
         "mnist_dvs_digit0/mnist_0_scale04_0001.aedat", "aedat2", (128, 128), 15744, 7870,
         (0, 2210588), (1, 127), (0, 126),
         "7d1a06838d05 e4c22a0fb119 96cdaba572e1 11bdbef538f8",
@@ -154,7 +159,6 @@ SAMPLES = (
 REFUSED = (  # (file, what the sentence says)
     ("aedat2/not_a_camera_cochlea.aedat", "cochlea"),
     ("es/generic_not_dvs.es", "Event Stream of generic events"),
-    ("hdf5/raw_events.hdf5", "HDF5"),
     ("rosbag/event_camera_msgs_evt3_640x480.bag", "ROS 1 bag"),
     ("aedat31/gesture_mapping.csv", "text"),
     ("dvs128_objects.tar.xz", "xz"),

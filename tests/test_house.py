@@ -17,8 +17,9 @@ DOORS = {  # package: the files and folders that may import it
     "aedat": ("pipeline/formats/aedat4_decoder.py",),
     "zstandard": ("pipeline/formats/",),
     "lz4": ("pipeline/formats/",),
-    "h5py": ("pipeline/exchange/hdf5.py", "pipeline/datasets/through_tonic.py"),
-    "zmq": ("nodes/wire.py",),
+    "h5py": ("pipeline/exchange/hdf5.py", "pipeline/datasets/through_tonic.py", "pipeline/formats/hdf5_child.py"),
+    "hdf5plugin": ("pipeline/formats/hdf5_child.py",),
+    "zmq": ("nodes/wire.py", "nodes/samna.py"),  # our own wire, and the one camera that speaks ZeroMQ
     "yaml": ("nodes/config.py",),
     "msgspec": ("nodes/",),
     "pydantic": ("nodes/", "pipeline/train/"),

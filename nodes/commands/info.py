@@ -22,12 +22,14 @@ _MOST_LABELS = 20  # lines
 
 
 def info(
-    file: Annotated[Path, typer.Argument(help="A recording: AEDAT 4, 3.1, 2.0, 1.0, N-MNIST .bin, .npz or .npy.")],
+    file: Annotated[Path, typer.Argument(help="A recording of any container (docs/formats.md).")],
     sensor: Annotated[str, typer.Option(help="WxH, where the file does not say it, or says it wrongly.")] = "",
-    layout: Annotated[str, typer.Option(help="Address layout of AEDAT 1 and 2, column order of .npy: see docs.")] = "",
+    layout: Annotated[str, typer.Option(help="Address layout of AEDAT 1 and 2, or the order of columns: txyp.")] = "",
     container: Annotated[str, typer.Option(help="Container, where the file has no mark of its own.")] = "",
-    stream: Annotated[int | None, typer.Option(help="Which event stream, if there are several (AEDAT 4).")] = None,
-    time_unit: Annotated[str, typer.Option(help="Unit of times (.npy, .npz): s, ms, us or ns.")] = "",
+    stream: Annotated[
+        str, typer.Option(help="Which of several event streams: its number, topic (ROS) or group (HDF5).")
+    ] = "",
+    time_unit: Annotated[str, typer.Option(help="Unit of times of arrays and text: s, ms, us or ns.")] = "",
     skip: Annotated[
         bool, typer.Option("--skip", help="Pass over damage and go on where the container permits.")
     ] = False,
@@ -42,7 +44,7 @@ def info(
         sensor=_size(sensor),
         layout=layout or None,
         container=container or None,
-        stream_id=stream,
+        stream_id=stream or None,
         time_unit=time_unit or None,
         on_error="skip" if skip else "stop",
     )

@@ -46,6 +46,7 @@ CONTAINERS = (  # asked in this order; those without a mark of their own come la
     Container("es", "Event Stream", sniff.is_es, ".es:open_es", ".es:EsWriter", (".es",)),
     Container("npy", "NumPy .npy", sniff.is_npy, ".npz:open_numpy"),
     Container("npz", "NumPy .npz", sniff.is_npz, ".npz:open_numpy", ".npz:NpzWriter", (".npz",)),
+    Container("hdf5", "HDF5", sniff.is_hdf5, ".hdf5:open_hdf5"),
     Container("csv", "text (CSV, events.txt)", sniff.is_csv, ".text:open_text", ".text:TextWriter", (".csv",)),
     Container("dat", "Prophesee DAT", sniff.is_dat, ".dat:open_dat", ".dat:DatWriter", (".dat",)),
     Container("evt3", "Prophesee EVT 3.0", sniff.is_evt3, ".evt3:open_evt3", ".evt3:Evt3Writer", (".raw",)),
@@ -62,7 +63,7 @@ def open_recording(
     sensor: SensorSize | None = None,
     container: str | None = None,
     layout: str | None = None,
-    stream_id: int | None = None,
+    stream_id: int | str | None = None,
     time_unit: str | None = None,
     packet_events: int = 8192,
     packet_us: int | None = None,
@@ -82,6 +83,8 @@ def open_recording(
         raise RecordingError(f"packets of {packet_events} events and {packet_us} µs; want at least 1", path)
     if start_us < 0 or (stop_us is not None and stop_us <= start_us):
         raise RecordingError(f"a part from {start_us} to {stop_us} µs; want a stop after the start, from 0 on", path)
+    if isinstance(stream_id, str) and stream_id.isdecimal():
+        stream_id = int(stream_id)
     options = ReadOptions(
         sensor, layout, stream_id, time_unit, packet_events, packet_us, on_error, start_us=start_us, stop_us=stop_us
     )

@@ -1,8 +1,9 @@
 """AEDAT 4, as the DV software writes: events of one stream, read through the `aedat` package.
 
-`aedat` decodes (aedat4_decoder.py); what it leaves out is done here. It trusts the sizes in the file, so each packet is
-first looked at from outside: does it fit the file, which stream is it of, where does it begin? Times are those of the
-file: µs of the Unix epoch.
+Events are decoded by kernels of our own, many packets at a time (aedat4_windows.py); the streams, and whatever else a
+file holds, by the package `aedat` (aedat4_decoder.py). It trusts the sizes in the file, so each packet is first looked at
+from outside: does it fit the file, which stream is it of, where does it begin? Times are those of the file: µs of the
+Unix epoch.
 """
 
 import os
@@ -22,6 +23,7 @@ from . import guard
 from .aedat4_decoder import Beginning, Middle, decoder
 from .aedat4_extras import extra_of
 from .aedat4_table import read_table
+from .aedat4_windows import Windows, can_unpack
 from .source import Batch, Mark, Place, Reading, ReadOptions, Source
 
 
@@ -52,7 +54,7 @@ class Aedat4(Source):
         kinds = (f"{number}: {stream['type']}" for number, stream in self._streams.items())
         self.details = {"streams": ", ".join(kinds), "stream read": str(self._stream)}
 
-    def _choose(self, wanted: int | None) -> int:
+    def _choose(self, wanted: int | str | None) -> int:
         of_events = [number for number, stream in self._streams.items() if stream["type"] == "events"]
         if not of_events:
             kinds = ", ".join(sorted({stream["type"] for stream in self._streams.values()}))
@@ -62,7 +64,7 @@ class Aedat4(Source):
             raise RecordingError(
                 f"{self._path}: stream {wanted} holds no events; those with events are {numbers}", self._path
             )
-        return of_events[0] if wanted is None else wanted
+        return of_events[0] if wanted is None else int(wanted)
 
     def batches(self, reading: Reading) -> Iterator[Batch]:
         return (batch for batch, _ in self.decoded(reading))
@@ -97,8 +99,19 @@ class Aedat4(Source):
 
     def decoded(self, reading: Reading, place: Place | None = None) -> Iterator[tuple[Batch, Place | None]]:
         start = place.byte_offset if place else self._header.first_packet
+        if not can_unpack(self._header.codec):
+            yield from self._decoded_by_package(reading, start)
+            return
+        others = (number for number in self._streams if number != self._stream)
         with open(self._path, "rb", buffering=0) as file:
-            packets = Middle(file, self._header.codec, self.sensor) if place else Beginning(decoder(self._path))
+            windows = Windows(file, self._header, (self._stream, *others), self.sensor)
+            yield from windows.batches(reading, start)
+            _check_end(file, self._header, reading, windows.position)
+
+    def _decoded_by_package(self, reading: Reading, start: int) -> Iterator[tuple[Batch, Place | None]]:
+        with open(self._path, "rb", buffering=0) as file:
+            is_middle = start != self._header.first_packet
+            packets = Middle(file, self._header.codec, self.sensor) if is_middle else Beginning(decoder(self._path))
             for byte_offset, stream, following in _walk(file, self._header, reading, start):
                 ours = stream == self._stream
                 if not ours:
@@ -140,7 +153,6 @@ class Aedat4(Source):
 def _walk(file: FileIO, header: layout.Header, reading: Reading, position: int) -> Iterator[tuple[int, int, int]]:
     """Where each whole packet begins, its stream, where the next begins, up to the packet table or the file's end."""
     size = os.fstat(file.fileno()).st_size
-    closed = header.table_position >= 0
     while position < size and position != header.table_position:
         file.seek(position)
         head = file.read(layout.PACKET_HEADER.size)
@@ -152,6 +164,13 @@ def _walk(file: FileIO, header: layout.Header, reading: Reading, position: int) 
             reading.report(f"the file ends within a packet ({left} of {length} bytes)", position)
         yield position, stream, position + 8 + length
         position += 8 + length
+    _check_end(file, header, reading, position)
+
+
+def _check_end(file: FileIO, header: layout.Header, reading: Reading, position: int) -> None:
+    """What follows the last packet, which ends at `position`: the packet table, or nothing."""
+    size = os.fstat(file.fileno()).st_size
+    closed = header.table_position >= 0
     if closed:
         file.seek(position)
         start = file.read(4)

@@ -1,6 +1,10 @@
-"""What columns of events are called by others, in which units their times are, and how a user says their order."""
+"""Columns of events: what others call them, in which units their times are, how a user says their order; as events."""
 
 from collections.abc import Iterable
+
+import numpy as np
+
+from ..events import EVENT_DTYPE
 
 NAMES = {  # column: the names under which others write it
     "t": ("t", "ts", "time", "timestamp", "timestamps"),
@@ -30,3 +34,42 @@ def order_of(layout: str) -> str:
             "(-: a column to leave out); say it with `layout`"
         )
     return word
+
+
+def to_events(columns: dict[str, np.ndarray], unit_us: float) -> tuple[np.ndarray, str]:
+    """Columns t, x, y, p of any numbers as EVENT_DTYPE up to the first impossible row, and what that is ("": none).
+
+    `unit_us`: of t, in µs. Places that no pixel has become 65535, which is outside every sensor.
+    """
+    polarity = columns["p"]
+    times = _microseconds(columns["t"], unit_us)
+    bad = np.zeros(len(times), bool)
+    if times.dtype.kind == "f":
+        bad |= ~(np.abs(times) < 2.0**61)
+    for name in ("x", "y"):
+        if columns[name].dtype.kind == "f":
+            bad |= ~(columns[name] == np.rint(columns[name]))
+    if polarity.dtype.kind != "b":
+        bad |= ~((polarity == 0) | (polarity == 1) | (polarity == -1))
+    good = int(np.argmax(bad)) if bad.any() else len(bad)
+    events = np.empty(good, EVENT_DTYPE)
+    events["t"] = times[:good]
+    for name in ("x", "y"):
+        column = columns[name][:good]
+        if column.dtype != np.uint16:
+            column = np.where((column >= 0) & (column < 65_535), column, 65_535)
+        events[name] = column
+    events["p"] = polarity[:good] > 0
+    if good == len(bad):
+        return events, ""
+    values = ", ".join(f"{name}={columns[name][good]}" for name in "txyp")
+    return events, f"row with {values}: want whole numbers, and p of 0 or 1 (or -1 and 1)"
+
+
+def _microseconds(times: np.ndarray, unit_us: float) -> np.ndarray:
+    """Times in µs, of whole numbers exactly."""
+    if times.dtype.kind == "f":
+        with np.errstate(all="ignore"):  # infinite ones are refused by whoever asked
+            return np.rint(times.astype(np.float64) * unit_us)
+    whole = times.astype(np.int64)
+    return whole if unit_us == 1 else (whole + 500) // 1000 if unit_us < 1 else whole * int(unit_us)

@@ -18,7 +18,7 @@ import numpy as np
 from ..errors import RecordingError
 from ..events import EVENT_DTYPE, SensorSize
 from .array_rows import Rows, entry_itself
-from .columns import NAMES, UNITS_US
+from .columns import NAMES, UNITS_US, find, to_events
 from .extent import sensor_of
 from .source import Batch, Place, Reading, ReadOptions, Source
 from .write import RecordingWriter
@@ -137,11 +137,11 @@ class NumpyFile(Source):
         if whole.ndim == 2:
             return {name: whole[:, (self._layout or "txyp").index(name)] for name in "txyp"}
         fields: Any = whole.dtype.fields or {}
-        found = {name: next((alias for alias in aliases if alias in fields), None) for name, aliases in NAMES.items()}
-        missing = [name for name, alias in found.items() if alias is None]
+        found = find(fields)
+        missing = [name for name in NAMES if name not in found]
         if missing:
             raise ValueError(f"has fields {', '.join(fields) or '(none)'}; there is none for {', '.join(missing)}")
-        return {name: whole[alias] for name, alias in found.items() if alias is not None}
+        return {name: whole[alias] for name, alias in found.items()}
 
     def _events(self, rows: dict[str, np.ndarray]) -> tuple[np.ndarray, str]:
         """Rows as EVENT_DTYPE up to the first impossible value, and what that is ("": none)."""
@@ -149,29 +149,7 @@ class NumpyFile(Source):
             events = rows[""].copy()
             events["p"] = events.view(np.uint8).reshape(-1, EVENT_DTYPE.itemsize)[:, -1] != 0  # whatever the byte is
             return events, ""
-        columns = self._columns(rows)
-        polarity, times = columns["p"], columns["t"]
-        if self._unit_us != 1 or times.dtype.kind == "f":
-            times = np.rint(times * self._unit_us)
-        bad = np.zeros(len(times), bool)
-        if times.dtype.kind == "f":
-            bad |= ~(np.abs(times) < 2.0**61)
-        for name in ("x", "y"):
-            if columns[name].dtype.kind == "f":
-                bad |= ~(columns[name] == np.rint(columns[name]))
-        if polarity.dtype.kind != "b":
-            bad |= ~((polarity == 0) | (polarity == 1) | (polarity == -1))
-        good = int(np.argmax(bad)) if bad.any() else len(bad)
-        events = np.empty(good, EVENT_DTYPE)
-        events["t"] = times[:good]
-        for name in ("x", "y"):
-            column = columns[name][:good]
-            events[name] = np.where((column >= 0) & (column < 65_535), column, 65_535)
-        events["p"] = polarity[:good] > 0
-        if good == len(bad):
-            return events, ""
-        values = ", ".join(f"{name}={columns[name][good]}" for name in "txyp")
-        return events, f"row with {values}: want whole numbers, and p of 0 or 1 (or -1 and 1)"
+        return to_events(self._columns(rows), self._unit_us)
 
     @contextlib.contextmanager
     def _damage(self) -> Iterator[None]:

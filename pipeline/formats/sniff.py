@@ -19,7 +19,7 @@ _OTHERS = (  # (at, mark, what it is)
     (0, b"#ROSBAG V", "a ROS 1 bag, not supported yet"),
     (0, b"\x89MCAP", "a ROS 2 bag (MCAP), not supported yet"),
     (0, b"SQLite format 3", "an SQLite file (ROS 2 bags are), not supported"),
-    (0, b"\x89HDF\r\n\x1a\n", "an HDF5 file, not supported yet"),
+    (0, b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
     (0, b"#!AER-DAT", "an AEDAT file of a version that is not supported"),
     (0, b"\x89PNG", "a PNG image, not event data"),
     (0, b"\xff\xd8\xff", "a JPEG image, not event data"),
@@ -120,6 +120,10 @@ def _is_raw(path: Path, start: bytes, name: str) -> bool:
 
 def is_es(path: Path, start: bytes) -> bool:
     return start.startswith(b"Event Stream")
+
+
+def is_hdf5(path: Path, start: bytes) -> bool:
+    return start.startswith(b"\x89HDF\r\n\x1a\n")
 
 
 def is_csv(path: Path, start: bytes) -> bool:
