@@ -84,6 +84,9 @@ class Bench:
         if counts:
             decided = {mark: _counted(network, shown.images, mark) for mark in marks}
             row["counts"] = {mark: compared(found, wanted, shown.labels) for mark, found in decided.items()}
+        if method.input == "poisson":  # what of the loss is the noise of the input, which no conversion can mend
+            decided = _on_mean_input(self.model, shown.images, marks)
+            row["cnn_on_mean_input"] = {mark: round(float((decided[mark] == shown.labels).mean()), 4) for mark in marks}
         print(part, name, {mark: f"{value['accuracy']:.2%}" for mark, value in row["spikes"].items()}, flush=True)
         self._record(part, name, row)
 
@@ -145,6 +148,20 @@ def _simulated(
             decisions.append(torch.where(alike, -1, scores.argmax(1)).numpy())
             synops.append(state.synops.numpy().copy())
     return np.stack(decisions), np.stack(synops)
+
+
+def _on_mean_input(model: nn.Module, images: Tensor, marks: Sequence[int]) -> dict[int, np.ndarray]:
+    """What the CNN decides on the mean of the very spikes that `_simulated` draws, by number of timesteps."""
+    found: dict[int, list[Tensor]] = {mark: [] for mark in marks}
+    for piece in images.split(PIECE):
+        for i, batch in enumerate(piece.split(50)):
+            random, total = torch.Generator().manual_seed(SEED + i), torch.zeros_like(batch)
+            for step in range(1, max(marks) + 1):
+                total += poisson(batch, random)
+                if step in marks:
+                    with torch.inference_mode():
+                        found[step].append(model(total / step).argmax(1))
+    return {mark: torch.cat(decided).numpy() for mark, decided in found.items()}
 
 
 def _counted(network: Network, images: Tensor, timesteps: int) -> np.ndarray:
