@@ -23,7 +23,7 @@ from .stream import BinnedSlice, Classification, CurrentSlice, Image
 Slice = BinnedSlice | CurrentSlice
 Watch = Callable[[int, Slice, Classification], None]  # number of the sample, the slice, the decision after it
 
-BESIDE = ("_labels.csv", ".md", ".json", ".yaml", ".txt")  # files that may lie beside recordings
+BESIDE = ("_labels.csv", ".index", ".md", ".json", ".yaml", ".txt")  # files that may lie beside recordings
 WANTED = "want FOLDER/LABEL/FILE, or files with NAME_labels.csv"
 
 

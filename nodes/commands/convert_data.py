@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...pipeline.datasets import is_named
 from ...pipeline.errors import ConversionError, counted
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def read(
 
     path = source.path
     assert path is not None
-    if not path.exists():
+    if not path.exists() and not is_named(path):
         raise ConversionError(
             f"there is no calibration file {path}" if option == "--calibration" else f"there is no {path}"
         )
@@ -164,6 +165,8 @@ def as_recorded(parts: "Parts[Any]") -> "Parts[Any]":
 
 
 def _are_recordings(path: Path) -> bool:
+    if is_named(path):
+        return True
     if path.is_dir():
         return not any(item.suffix.lower() in PICTURES for item in path.rglob("*") if item.is_file())
     with open(path, "rb") as file:

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import RecordingError
-from .dataset import ALWAYS, DataSet, Sample, samples_of
+from .dataset import ALWAYS, DataSet, FileReader, Sample, samples_of
 from .through_tonic import PREFIX, REFUSED, SETS, from_tonic
 
 __all__ = [
-    "ALWAYS", "DATASETS", "DataSet", "Row", "Sample", "from_tonic", "known_datasets", "named", "open_dataset",
-    "samples_of",
+    "ALWAYS", "DATASETS", "DataSet", "FileReader", "Row", "Sample", "from_tonic", "is_named", "known_datasets", "named",
+    "open_dataset", "samples_of",
 ]  # fmt: skip
 
 
@@ -88,11 +88,17 @@ def open_dataset(name: str, folder: str | Path, part: str | None = None, *, down
     return opened
 
 
+def is_named(where: str | Path) -> bool:
+    """Whether this is NAME:FOLDER or NAME:FOLDER:PART with the name of a data set, and not a path."""
+    name, mark, _ = str(where).partition(":")
+    return bool(mark) and (name in known_datasets() or name.startswith(PREFIX))
+
+
 def named(where: str | Path) -> DataSet | None:
-    """The data set that NAME:FOLDER or NAME:FOLDER:PART means; None where `where` does not begin with a known name."""
-    name, mark, rest = str(where).partition(":")
-    if not mark or not (name in known_datasets() or name.startswith(PREFIX)):
+    """The data set that NAME:FOLDER or NAME:FOLDER:PART means; None where it is a path."""
+    if not is_named(where):
         return None
+    name, _, rest = str(where).partition(":")
     folder, _, part = rest.rpartition(":")
     if not folder:
         return open_dataset(name, rest)

@@ -45,6 +45,7 @@ def load_folder(folder: Path, sensor: tuple[int, int] | None = None, duration_us
         raise RecordingError(f"there is no folder {folder}; want one subfolder a label, with recordings in it", folder)
     names = sorted(path.name for path in folder.iterdir() if path.is_dir())
     paths = [(path, target) for target, name in enumerate(names) for path in sorted((folder / name).iterdir())]
+    paths = [(path, target) for path, target in paths if path.suffix != ".index"]  # places in the one beside it
     if not paths:
         raise RecordingError(f"{folder} has no recordings; want {folder}/LABEL/FILE", folder)
     recordings, durations, size = [], [], SensorSize(*sensor) if sensor else None

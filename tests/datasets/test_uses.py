@@ -135,3 +135,22 @@ def test_a_config_tells_of_a_missing_set_and_of_settings_that_do_not_fit_one(tmp
         RecordingConfig("x", part="test")
     with pytest.raises(RecordingError, match="sensor does not go with dataset"):
         RecordingConfig("x", dataset="nmnist", sensor=[34, 34])
+
+
+def test_calibration_reads_windows_of_a_data_set(tmp_path):
+    torch = pytest.importorskip("torch")
+    assert torch
+    from dvs_run.pipeline.convert.calibration import read_recordings
+
+    trees.nmnist(tmp_path)
+    windows = read_recordings(
+        f"nmnist:{tmp_path}:train", (2, 34, 34), 100, window_ms=0.5, speeds=(1.0,), per_recording=1, limit=6
+    )
+    assert len(windows) == 6
+    assert windows.labels is not None
+    trees.gesture(tmp_path)
+    windows = read_recordings(f"dvs-gesture:{tmp_path}:all", (2, 128, 128), 1000, window_ms=2, speeds=(1.0,))
+    assert set(windows.labels) == {"arm_roll", "other"}
+    assert len(set(windows.groups.tolist())) == 3
+    with pytest.raises(RecordingError, match="fetch "):
+        read_recordings(f"cifar10-dvs:{tmp_path}", (2, 34, 34), 100, window_ms=0.5)

@@ -21,7 +21,7 @@ from ...formats import read_labels
 from ...stream import LabelSpan
 from ...train.windows import cut, mean_count_frame, slice_counts
 
-BESIDE = ("_labels.csv", ".md", ".json", ".yaml", ".txt")  # files that may lie beside recordings
+BESIDE = ("_labels.csv", ".index", ".md", ".json", ".yaml", ".txt")  # files that may lie beside recordings
 MAX_EVENTS = 200_000_000  # of all windows together: 2.6 GB
 
 
@@ -112,7 +112,7 @@ def read_recordings(
     speeds         each stretch of a recording is shown at each of these, so its event rate is multiplied by them; a
                    stretch that is too short for a speed is left out at that speed
     per_recording  windows of each stretch and speed, at random places drawn by `seed`
-    limit          draw so many recordings at random, and of these so many stretches
+    limit          draw so many stretches at random; of a data set only so many recordings are read
 
     Raises ConversionError or RecordingError with a sentence: no recordings, another sensor, an unknown label, all too
     short, no events.
@@ -124,7 +124,7 @@ def read_recordings(
             "recording: want at least one timestep, speeds above 0, and at least one window"
         )
     samples = _samples(Path(path), sensor)
-    if limit is not None and limit < len(samples):  # no stretch of the others could be drawn that these do not equal
+    if datasets.is_named(path) and limit is not None and limit < len(samples):  # large: not all are read to draw some
         of_samples = np.random.default_rng([seed, 1])
         samples = [samples[index] for index in np.sort(of_samples.choice(len(samples), limit, replace=False))]
     stretches = list(_stretches(samples, shape, len(delays_us)))
