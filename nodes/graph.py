@@ -198,11 +198,19 @@ def _is_live(entry: Any) -> bool:
         return False  # reported where that node is checked
 
 
+def _given(specs: dict[str, NodeSpec], name: str, above: tuple[str, ...] = ()) -> tuple[type, ...]:
+    """What a node may emit: as its class says; of one that hands on, what its producers emit."""
+    spec = specs[name]
+    if not spec.cls.passes or name in above:  # a circle is told where the order is made
+        return classes(spec.cls.emits)
+    return tuple({one for edge in spec.inputs for one in _given(specs, edge.producer, (*above, name))})
+
+
 def _check_edges(specs: dict[str, NodeSpec], problems: list[Problem]) -> None:
     """Types of every edge, and that no node feeds itself."""
     for spec in specs.values():
         for edge in spec.inputs:
-            given, taken = classes(specs[edge.producer].cls.emits), classes(spec.cls.accepts)
+            given, taken = _given(specs, edge.producer), classes(spec.cls.accepts)
             if not any(issubclass(one, taken) for one in given):
                 made = " or ".join(cls.__name__ for cls in given) or "nothing: it is a sink"
                 wanted = " or ".join(cls.__name__ for cls in taken)

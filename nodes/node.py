@@ -35,6 +35,7 @@ class Node:
     Config: ClassVar[type] = NoConfig  # a frozen dataclass; constraints and one sentence a field by pydantic.Field
     accepts: ClassVar[type | tuple[type, ...]] = ()  # payload classes it takes; StreamInfo comes by itself
     emits: ClassVar[type | tuple[type, ...]] = ()  # payload classes it gives; empty: a sink
+    passes: ClassVar[bool] = False  # it hands on what it is given: of `emits`, only what its producer gives comes out
     many_inputs: ClassVar[bool] = False  # may it listen to several nodes? Then `port` says from which a payload came
     paths: ClassVar[tuple[str, ...]] = ()  # settings that are paths: relative ones begin at the config file
 
