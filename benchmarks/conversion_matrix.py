@@ -42,7 +42,7 @@ def measured(case: matrix.Case) -> dict[str, Any]:
             "agreement": float((found.argmax(1) == wanted.argmax(1)).float().mean()),
             "synops_per_mac_and_timestep": round(synops / conversion.report.macs / matrix.TIMESTEPS, 4),
         }
-        if name == "spikes of 1/4":
+        if name == "standard":
             line["engine"] = {numbers: engine_verdict(case, conversion, numbers) for numbers in ("int16", "float32")}
     return line
 
@@ -63,7 +63,7 @@ def engine_verdict(case: matrix.Case, conversion, numbers: str) -> str:
 
 def refused(case: matrix.Case) -> dict[str, Any]:
     try:
-        matrix.converted(case, matrix.network_of(case), matrix.METHODS["default"])
+        matrix.converted(case, matrix.network_of(case), matrix.METHODS["standard"])
     except ConversionError as refusal:
         return {"network": case.name, "refused": str(refusal)}
     return {"network": case.name, "refused": None}

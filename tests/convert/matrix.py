@@ -34,15 +34,15 @@ LABELS = tuple("abcdef")
 TRAINING = 80  # steps; nearly all networks then tell all classes apart
 
 # Every network is held to TIMESTEPS of constant current. One spike a timestep tells an activation in steps of 1/128 of
-# the largest, and that is 1 to 5 % of what varies between pictures, however it is calibrated. Finer spikes (a threshold
-# of a quarter, or of a sixteenth, and as many spikes a timestep as that takes) cost as many times the SynOps.
+# the largest, and that is 1 to 5 % of what varies between pictures, however it is calibrated. Finer spikes (a quarter
+# of the scale each, or less, and as many a timestep as that takes) cost as many times the SynOps.
 METHODS = {
-    "default": Method(),
-    "per channel": Method(per="channel"),
-    "spikes of 1/4": Method(per="channel", threshold_scale=1 / 4, max_spikes=4 * 16, signed_parts=4),
-    "spikes of 1/16": Method.preset("fine"),
+    "standard": Method.preset("standard"),
+    "fine": Method.preset("fine"),
+    "single": Method(),
+    "single, per channel": Method(per="channel"),
 }
-BARS = {"spikes of 1/4": 0.02, "spikes of 1/16": 0.005}
+BARS = {"standard": 0.02, "fine": 0.005}
 
 
 @dataclass(frozen=True)

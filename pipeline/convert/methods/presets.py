@@ -120,10 +120,11 @@ PRESETS = (
     ),
     Preset(
         "fine",
-        Method(per="channel", threshold_scale=1 / 16, max_spikes=64, signed_parts=4),
+        Method(per="channel", threshold_scale=1 / 32, max_spikes=128, signed_parts=4),
         "ours, on the burst spikes of Sorbaro et al. 2020",
-        "A spike stands for a sixteenth of a channel's scale, up to 64 a timestep, so that four times the scale does "
-        "not saturate: the most exact of the conversion matrix, at about 20 times the operations of single spikes.",
+        "A spike stands for a 32nd of a channel's scale, up to 128 a timestep, so that four times the scale does "
+        "not saturate: the most exact of the conversion matrix, at about 40 times the operations of single spikes in "
+        "a timestep, of which it needs a few.",
     ),
 )
 NAMES = tuple(preset.name for preset in PRESETS)
