@@ -202,7 +202,7 @@ def _given(specs: dict[str, NodeSpec], name: str, above: tuple[str, ...] = ()) -
     """What a node may emit: as its class says; of one that hands on, what its producers emit."""
     spec = specs[name]
     if not spec.cls.passes or name in above:  # a circle is told where the order is made
-        return classes(spec.cls.emits)
+        return spec.cls.emits_with(spec.config)
     return tuple({one for edge in spec.inputs for one in _given(specs, edge.producer, (*above, name))})
 
 

@@ -45,6 +45,11 @@ class Node:
     def __init__(self, config: Any = None) -> None:
         self.config = self.Config() if config is None else config
 
+    @classmethod
+    def emits_with(cls, config: Any) -> tuple[type, ...]:
+        """Payload classes that it gives with these settings: of `emits`, where not all of them always come."""
+        return classes(cls.emits)
+
     def check(self) -> list[str]:
         return []
 

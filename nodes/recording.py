@@ -20,16 +20,18 @@ from pydantic import Field
 
 from ..pipeline.errors import RecordingError, counted
 from ..pipeline.events import EventPacket, SensorSize
+from ..pipeline.extras import CameraFrame, Extra, ImuPacket, TriggerPacket
 from ..pipeline.stream import LabelSpan, StreamInfo
 from .node import Row, Source
 from .pace import Pace
-from .packets import cut_packets, moved
+from .packets import Extras, cut_packets, moved
 
 if TYPE_CHECKING:
     from ..pipeline.datasets import Sample
     from ..pipeline.formats import Recording as Opened
 
 DEFAULT_PACKET_US = 1_000
+ALSO = {"frames": CameraFrame, "imu": ImuPacket, "triggers": TriggerPacket}
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,10 @@ class RecordingConfig:
     time_unit: Annotated[
         Literal["s", "ms", "us", "ns"] | None, Field(description="unit of the times of arrays and text")
     ] = None
+    also: Annotated[
+        list[Literal["frames", "imu", "triggers"]] | None,
+        Field(description="what else the camera recorded and is to be sent: frames, imu, triggers; default: nothing"),
+    ] = None
     start_us: Annotated[int, Field(ge=0, description="begin so long after the first event")] = 0
     stop_us: Annotated[int | None, Field(ge=1, description="stop so long after the first event")] = None
     labels: Annotated[
@@ -108,7 +114,12 @@ class RecordingConfig:
 class Recording(Source):
     """Recordings in, a StreamInfo and event packets for each out."""
 
-    Config, emits, paths = RecordingConfig, EventPacket, ("path",)
+    Config, paths = RecordingConfig, ("path",)
+    emits = (EventPacket, CameraFrame, ImuPacket, TriggerPacket)
+
+    @classmethod
+    def emits_with(cls, config: RecordingConfig) -> tuple[type, ...]:
+        return (EventPacket, *(ALSO[kind] for kind in config.also or ()))
 
     def check(self) -> list[str]:
         try:
@@ -129,7 +140,7 @@ class Recording(Source):
         self._open_recording = open_recording
         self._list = self._found()
 
-    def produce(self) -> Iterator[StreamInfo | EventPacket]:
+    def produce(self) -> Iterator[StreamInfo | EventPacket | Extra]:
         passes = itertools.count() if self.config.loop is True else range(int(self.config.loop) or 1)
         for number in passes:
             for item in self._list:
@@ -182,7 +193,7 @@ class Recording(Source):
             found += files
         return found
 
-    def _replay(self, item: "Path | Sample", again: bool) -> Iterator[StreamInfo | EventPacket]:
+    def _replay(self, item: "Path | Sample", again: bool) -> Iterator[StreamInfo | EventPacket | Extra]:
         key = str(item if isinstance(item, Path) else item.path)
         by_us = self._reached_us - self._begins[key] if again and key in self._begins else 0
         with self._opened(item) as recording:
@@ -200,7 +211,9 @@ class Recording(Source):
                     return
                 self._begins[key] = int(first.events["t"][0])
                 whole = itertools.chain((first,), packets)
-                yield from self._paced(moved(whole, by_us) if by_us else whole, self._begins[key] + by_us)
+                kinds = tuple(ALSO[kind] for kind in self.config.also or ())
+                extras = Extras(recording.extras() if kinds else iter(()), kinds, by_us)
+                yield from self._paced(moved(whole, by_us) if by_us else whole, extras, self._begins[key] + by_us)
             finally:
                 for name, count in recording.defects.items():
                     self._defects[name] = self._defects.get(name, 0) + count
@@ -219,7 +232,7 @@ class Recording(Source):
             return self._open_recording(item, sensor=sensor, stream_id=config.stream, **how, **options)
         return item.open(**options)
 
-    def _paced(self, packets: Iterator[EventPacket], begin_us: int) -> Iterator[EventPacket]:
+    def _paced(self, packets: Iterator[EventPacket], extras: Extras, begin_us: int) -> Iterator[EventPacket | Extra]:
         self._pace.begin(begin_us)
         if self._pace.speed is not None:
             packets = cut_packets(packets, begin_us, self._packet_us)
@@ -229,7 +242,9 @@ class Recording(Source):
                 stop_us = packet.t_stop_us
                 self.origin_ns = self._pace.wait(stop_us, self.wait_until)
                 self._events += len(packet.events)
+                yield from extras.until(stop_us)
                 yield packet
+            yield from extras.rest()
         finally:
             self.origin_ns = None
             self._span_us += stop_us - begin_us
