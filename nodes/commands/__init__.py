@@ -11,6 +11,7 @@ from ..terminal import guarded, tell_of_compiling
 
 VERBS = {  # verb: (where its function is, what it does)
     "info": ("info:info", "what a recording is: container, sensor, events, duration, rate, defects"),
+    "convert-recording": ("convert_recording:convert_recording", "write a recording, or a part, in another container"),
     "simulate": ("simulate:simulate", "make a recording with the simulated camera"),
     "train": ("train:train", "train a CNN on binned slices or images (needs the extra `train`)"),
     "convert": ("convert:convert", "turn a trained CNN into a spiking network (needs the extra `train`)"),
@@ -31,7 +32,7 @@ def _main(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print("usage: dvs VERB [OPTIONS]     (dvs VERB --help tells more; `dvs-run CONFIG` runs a pipeline)\n")
         for verb, (_, what) in VERBS.items():
-            print(f"  {verb:10} {what}")
+            print(f"  {verb:17} {what}")
         return 0
     verb = arguments[0]
     if verb not in VERBS:

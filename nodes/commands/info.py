@@ -41,7 +41,7 @@ def info(
     """
     recording = open_recording(
         file,
-        sensor=_size(sensor),
+        sensor=size_of(sensor),
         layout=layout or None,
         container=container or None,
         stream_id=stream or None,
@@ -205,7 +205,7 @@ def _where(t_start_us: int, t_stop_us: int, summary: Summary) -> str:
     return text
 
 
-def _size(text: str) -> SensorSize | None:
+def size_of(text: str) -> SensorSize | None:
     if not text:
         return None
     match = re.fullmatch(r"(\d{1,5})[xX×](\d{1,5})", text)
