@@ -86,7 +86,11 @@ def convert(
     ] = None,
     method: Annotated[
         str | None,
-        typer.Option(help="a published system: ecc2022, ...; what is given below changes it", rich_help_panel=METHOD),
+        typer.Option(
+            help="a preset: `single` spikes, the most exact `fine`, a published system (ecc2022, ...); what is given "
+            "below changes it [standard]",
+            rich_help_panel=METHOD,
+        ),
     ] = None,
     percentile: Annotated[
         float | None,
@@ -96,7 +100,7 @@ def convert(
         str | None, typer.Option(help="percentile of `all` activations, or the `nonzero`", rich_help_panel=METHOD)
     ] = None,
     per: Annotated[
-        str | None, typer.Option(help="one scale a `layer`, or one a `channel`", rich_help_panel=METHOD)
+        str | None, typer.Option(help="one scale a `layer`, or one a `channel` [channel]", rich_help_panel=METHOD)
     ] = None,
     reset: Annotated[
         str | None, typer.Option(help="`subtract` the threshold after a spike, or `zero`", rich_help_panel=METHOD)
@@ -105,7 +109,10 @@ def convert(
         float | None, typer.Option(help="membrane at the start, in thresholds [0.5]", rich_help_panel=METHOD)
     ] = None,
     max_spikes: Annotated[
-        int | None, typer.Option(help="of a neuron in one timestep [1]", rich_help_panel=METHOD)
+        int | None,
+        typer.Option(
+            help="of a neuron in one timestep; with it, they stand for the whole scale", rich_help_panel=METHOD
+        ),
     ] = None,
     correction: Annotated[
         str | None, typer.Option(help="of mean rates: `none`, `bias`, `start`, `both`", rich_help_panel=METHOD)
