@@ -93,13 +93,12 @@ def _cnn(network: Network, images: np.ndarray, targets: np.ndarray) -> Accuracy:
 
 
 def _converted(checkpoint: Path, percentile: float) -> Network:
-    from dvs_run.pipeline.convert import convert
+    from dvs_run.pipeline.convert import Method, convert
     from dvs_run.pipeline.train.checkpoint import load_checkpoint
 
     model, spec, extra = load_checkpoint(checkpoint)
-    return convert(
-        model, tuple(spec["input"]), extra["labels"], extra["calibration"], percentile=percentile, max_error=None
-    ).network
+    method, shape = Method(percentile=percentile), tuple(spec["input"])
+    return convert(model, shape, extra["labels"], extra["calibration"], method=method, max_error=None).network
 
 
 def _encoders(arguments: argparse.Namespace) -> list[PoissonEncoder | CurrentEncoder]:
