@@ -13,6 +13,9 @@ GROUP = "dvs_run.nodes"
 KINDS = {
     "recording": ".recording:Recording",
     "images": ".images:Images",
+    "film": ".film:Film",
+    "webcam": ".webcam:Webcam",
+    "pictures": ".pictures:Pictures",
     "udp_in": ".udp_in:UdpIn",
     "samna": ".samna:Samna",
     "dv_network": ".dv_network:DvNetwork",

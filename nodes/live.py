@@ -6,9 +6,10 @@ state forgets it; time goes on. pipeline/live.py decides what is a gap, and what
 
 import time
 from collections.abc import Iterable, Iterator
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
+from pydantic import Field
 
 from ..pipeline.errors import DvsError, counted
 from ..pipeline.events import EventPacket, SensorSize
@@ -16,6 +17,9 @@ from ..pipeline.live import COUNTS, LiveClock, Piece, warm_up
 from ..pipeline.stream import StreamInfo
 from .node import Row, Source
 
+EndAfter = Annotated[
+    float | None, Field(gt=0, le=86_400, description="end the stream after so long in which nothing came")
+]
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.1, 5.0  # between two attempts to reach a sender
 
 
@@ -31,11 +35,18 @@ class LiveSource(Source):
     clock: LiveClock | None = None
     arrived = 0  # how many of these
     events = 0  # how many events were in them
+    heard_ns = 0  # when the latest came
 
     def begin_live(self, name: str, sensor: SensorSize, period_us: int = 0) -> None:
         """The stream as `self.info` will tell it; what its clock needs is compiled."""
+        self.heard_ns = time.monotonic_ns()
         self.info, self.clock, self._fresh = StreamInfo(name, sensor), LiveClock(sensor, period_us), True
         warm_up(self.clock)
+
+    def is_over(self) -> bool:
+        """Whether the setting `end_after_s` ends the stream now."""
+        limit_s = self.config.end_after_s
+        return limit_s is not None and time.monotonic_ns() - self.heard_ns > limit_s * 1e9
 
     def place(self, events: np.ndarray, now_ns: int) -> list[Piece]:
         """Events that have just come, put on the clock of the stream."""

@@ -21,7 +21,7 @@ from ..pipeline.datagrams import Layout, Sequence, make_layout
 from ..pipeline.events import EventPacket, SensorSize
 from ..pipeline.live import Piece
 from ..pipeline.stream import StreamInfo
-from .live import LiveError, LiveSource
+from .live import EndAfter, LiveError, LiveSource
 from .node import Row
 
 LayoutName = Literal["spif", "spif-untimed", "faery", "faery32", "jaer"]
@@ -46,9 +46,7 @@ class UdpInConfig:
     buffer_bytes: Annotated[
         int, Field(ge=4096, le=1 << 30, description="what the kernel may keep while this node is at work")
     ] = 8 << 20
-    end_after_s: Annotated[
-        float | None, Field(gt=0, le=86_400, description="end the stream after so long without a datagram")
-    ] = None
+    end_after_s: EndAfter = None
 
     def __post_init__(self) -> None:
         self.make_layout()  # says what is missing or does not fit
@@ -72,7 +70,7 @@ class UdpIn(LiveSource):
         self._buffer = bytearray(_LARGEST)
         self._socket = listening_socket(config.address, config.buffer_bytes)
         self._granted = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2  # Linux tells twice as much
-        self._began_ns = self._last_ns = time.monotonic_ns()
+        self._began_ns = time.monotonic_ns()
 
     @property
     def address(self) -> tuple[Any, ...]:
@@ -81,7 +79,7 @@ class UdpIn(LiveSource):
 
     def produce(self) -> Iterator[StreamInfo | EventPacket]:
         yield self.info
-        self._last_ns = time.monotonic_ns()
+        self.heard_ns = time.monotonic_ns()
         while self.wait_for(self._ready):
             pieces: list[Piece] = []
             first_ns = time.monotonic_ns()
@@ -89,10 +87,10 @@ class UdpIn(LiveSource):
                 data = self._receive()
                 if data is None:
                     break
-                self._last_ns = time.monotonic_ns()
+                self.heard_ns = time.monotonic_ns()
                 pieces += self._take(data)
             yield from self.hand_on(pieces, first_ns)
-            if self._is_over():
+            if self.is_over():
                 return
 
     def close(self) -> None:
@@ -128,11 +126,7 @@ class UdpIn(LiveSource):
     def _ready(self, seconds: float) -> bool:
         if select.select([self._socket], [], [], seconds)[0]:
             return True
-        return self._is_over()
-
-    def _is_over(self) -> bool:
-        limit_s = self.config.end_after_s
-        return limit_s is not None and time.monotonic_ns() - self._last_ns > limit_s * 1e9
+        return self.is_over()
 
     def _receive(self) -> memoryview | None:
         """The next datagram; None: none waits."""

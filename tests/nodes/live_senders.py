@@ -20,7 +20,7 @@ class Driven:
         source.open()
 
     def until(self, done):
-        """Collect what the source yields until `done()`. Each call begins produce() anew; its first word is left out."""
+        """Collect what the source yields until `done()`. Each call begins produce() anew, but for its first word."""
         give_up = time.monotonic() + PATIENCE_S
 
         def wait_for(ready):
@@ -58,6 +58,18 @@ class Driven:
 
     def __exit__(self, *_):
         self.source.close()
+
+
+def script(*steps):
+    """A condition for `until` that does things on the way: each step is called until it returns True, in order."""
+    left = list(steps)
+
+    def done():
+        while left and left[0]():
+            left.pop(0)
+        return not left
+
+    return done
 
 
 def events_at(times, sensor, seed=0):

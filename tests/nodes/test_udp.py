@@ -24,7 +24,8 @@ SETTINGS = {name: {"sensor": [128, 128]} for name in LAYOUTS} | {"jaer": {"camer
 
 
 def listening(layout="faery", **settings):
-    return Driven(UdpIn(UdpInConfig("127.0.0.1:0", layout, **(SETTINGS[layout] | {"buffer_bytes": 1 << 18} | settings))))
+    settings = SETTINGS[layout] | {"buffer_bytes": 1 << 18} | settings
+    return Driven(UdpIn(UdpInConfig("127.0.0.1:0", layout, **settings)))
 
 
 def send(driven, datagrams):
