@@ -2,11 +2,11 @@
 
     python -m benchmarks.fuzz [--files 10000] [--seed 1] [--only dat evt3 ...]
 
-Each container's small recording is damaged in ways that a number reproduces (fuzz_mutations.py) and read in a process of
-its own (fuzz_reader.py) with a limit of memory and of time. Asked of every file: the reading ends, in order or with a
-RecordingError that names the file; events come sorted, within the sensor; and those that stand in the file wholly before
-the damage are delivered unchanged, whether faults are raised, end the reading or are skipped. A container is told to the
-reader three times in four, and found by the file's bytes otherwise.
+Each container's small recording is damaged in ways that a number reproduces (fuzz_mutations.py) and read in a process
+of its own (fuzz_reader.py) with a limit of memory and of time. Asked of every file: the reading ends, in order or with
+a RecordingError that names the file; events come sorted, within the sensor; and those that stand in the file wholly
+before the damage are delivered unchanged, whether faults are raised, end the reading or are skipped. Three times in
+four the reader is told the container, and finds it by the file's bytes otherwise.
 """
 
 import argparse

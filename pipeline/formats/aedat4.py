@@ -1,9 +1,8 @@
-"""AEDAT 4, as the DV software writes: events of one stream, read through the `aedat` package.
+"""AEDAT 4, as the DV software writes: events of one stream, frames, motion samples and triggers.
 
-Events are decoded by kernels of our own, many packets at a time (aedat4_windows.py); the streams, and whatever else a
-file holds, by the package `aedat` (aedat4_decoder.py). It trusts the sizes in the file, so each packet is first looked at
-from outside: does it fit the file, which stream is it of, where does it begin? Times are those of the file: µs of the
-Unix epoch.
+Events are decoded by kernels of our own, many packets at a time (aedat4_windows.py); whatever else a file holds, by the
+package `aedat` (aedat4_decoder.py). It trusts the sizes in the file, so each packet is first looked at from outside:
+does it fit the file, which stream is it of, where does it begin? Times are those of the file: µs of the Unix epoch.
 """
 
 import os

@@ -72,10 +72,11 @@ class Dat(WordSource):
 
     def extents(self, reading: Reading) -> Iterator[tuple[int, int]]:
         """Four times as fast as to decode the events."""
+        words = np.empty(BLOCK // 8, self.word)
         with open(self._path, "rb", buffering=0) as file:
             file.seek(self.start)
-            while data := file.read(BLOCK):
-                yield extent(np.frombuffer(data, self.word, len(data) // 8), *self.first_state[1:3])
+            while got := file.readinto(words):
+                yield extent(words[: got // 8], *self.first_state[1:3])
 
 
 def decode(words: np.ndarray, state: np.ndarray, events: np.ndarray, counts: np.ndarray) -> tuple[int, int]:

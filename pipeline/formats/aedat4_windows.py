@@ -1,0 +1,164 @@
+"""The events of an AEDAT 4 file from any packet on, a window of many packets at a time (aedat4_kernels.py).
+
+What is not compressed and what LZ4 has compressed is unpacked there; what ZSTD has, by the package `zstandard` (extra
+`compress`). Without it the package `aedat` reads such files, slower (aedat4_decoder.py).
+"""
+
+import os
+from collections.abc import Iterator
+from io import FileIO
+from typing import Any
+
+import numpy as np
+
+from ..events import EVENT_DTYPE, SensorSize
+from . import aedat4_kernels as kernels
+from . import aedat4_layout as layout
+from .guard import is_steady
+from .source import Batch, Place, Reading
+
+BLOCK = 1 << 19  # bytes read at once
+ROOM = 1 << 15  # events of a batch
+LARGEST = 1 << 28  # bytes of a packet, also unpacked: a second of the fastest camera
+_HEAD = layout.PACKET_HEADER
+
+
+def can_unpack(codec: int) -> bool:
+    """Whether packets of this compression can be unpacked without the package `aedat`."""
+    if not layout.CODECS[codec].startswith("zstd"):
+        return True
+    try:
+        import zstandard  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+class Windows:
+    """The packets of a file from a place on, to its packet table or its end. `position`: all before it are read."""
+
+    def __init__(self, file: FileIO, header: layout.Header, streams: tuple[int, ...], sensor: SensorSize) -> None:
+        """`streams`: the number of the one that is read, then those of the others in the file."""
+        self.position = header.first_packet
+        self._file, self._sensor = file, sensor
+        self._streams = np.array(streams, np.int64)
+        self._codec = layout.CODECS[header.codec].removesuffix("_high")
+        self._data, self._wide = _buffer(BLOCK)
+        self._content, self._wide_content = _buffer(BLOCK if self._codec == "lz4" else 0)
+        self._filled = 0  # bytes of `data` that are of the file, from `position` on
+        self._room = ROOM
+        self._size = os.fstat(file.fileno()).st_size
+        self._end = header.table_position
+
+    def batches(self, reading: Reading, position: int) -> Iterator[tuple[Batch, Place]]:
+        """From the packet at `position` on. What is wrong between the last packet and the file's end, others say."""
+        self.position, self._filled = position, 0
+        self._file.seek(position)
+        if not position <= self._end <= self._size:
+            self._end = self._size
+        while self.position < self._end:
+            self._filled += self._file.readinto(memoryview(self._data)[self._filled : -kernels.SLACK]) or 0
+            size = min(self._filled, self._end - self.position)
+            events = np.empty(self._room, EVENT_DTYPE)
+            counts = np.zeros(kernels.COUNTS, np.int64)
+            used, kept, why = self._take(size, events.view(kernels.PAIRED), counts)
+            if counts[kernels.OTHERS]:
+                reading.defects["other_packets"] += int(counts[kernels.OTHERS])
+            if kept:
+                found = counts[kernels.LEAST : kernels.WANTED].tolist()
+                steady = is_steady(found, self._sensor.width, self._sensor.height)
+                yield Batch(events[:kept], self.position, steady), Place(self.position + used)
+            self._advance(used)
+            self._room = max(ROOM, int(counts[kernels.WANTED])) if why == kernels.NO_EVENT_ROOM else ROOM
+            if why == kernels.NO_CONTENT_ROOM:
+                self._enlarge_content(int(counts[kernels.WANTED]), reading)
+            elif why == kernels.INCOMPLETE and not used:
+                self._enlarge_data(size, reading)
+            elif why in (kernels.DAMAGED, kernels.UNKNOWN):
+                self._pass_over(why, reading)
+
+    def _take(self, size: int, events: np.ndarray, counts: np.ndarray) -> tuple[int, int, int]:
+        if self._codec == "zstd":
+            return self._take_zstd(size, events, counts)
+        codec = kernels.LZ4 if self._codec == "lz4" else kernels.NONE
+        taken: tuple[int, int, int] = kernels.take(
+            self._data, self._wide, size, self._streams, codec, self._content, self._wide_content, events, counts
+        )
+        return taken
+
+    def _take_zstd(self, size: int, events: np.ndarray, counts: np.ndarray) -> tuple[int, int, int]:
+        """What kernels.take does."""
+        at = kept = 0
+        ours, *others = self._streams.tolist()
+        while at + _HEAD.size <= size:
+            number, length = _HEAD.unpack_from(self._data, at)
+            if at + _HEAD.size + length > size:
+                break
+            if number == ours:
+                content = unpack_zstd(memoryview(self._data)[at + _HEAD.size : at + _HEAD.size + length])
+                added = kernels.add(content, 0, len(content), events, kept, counts)
+                if added < 0:
+                    full = kernels.FULL if kept else kernels.NO_EVENT_ROOM
+                    return at, kept, full if added == kernels.TOO_SMALL else kernels.DAMAGED
+                kept += added
+            elif number in others:
+                counts[kernels.OTHERS] += 1
+            else:
+                return at, kept, kernels.UNKNOWN
+            at += _HEAD.size + length
+        return at, kept, kernels.TAKEN if at == size else kernels.INCOMPLETE
+
+    def _advance(self, used: int) -> None:
+        """`used` bytes of the window are done with."""
+        left = self._filled - used
+        self._data[: max(left, 0)] = self._data[used : used + max(left, 0)]
+        self._filled, self.position = max(left, 0), self.position + used
+        if left < 0:  # a packet is passed over that is not wholly in the window
+            self._file.seek(self.position)
+
+    def _enlarge_data(self, size: int, reading: Reading) -> None:
+        """The packet that begins the window is not wholly in it: a larger window, or it is not wholly in the file."""
+        length = _HEAD.unpack_from(self._data)[1] if size >= _HEAD.size else 0
+        if self.position + _HEAD.size + length > self._end or size < _HEAD.size:
+            if self._end < self._size:
+                self._end = self._size  # the packet table is not where the header says: there are packets
+            elif size < _HEAD.size:
+                reading.report(f"the file ends within a packet's header ({size} of 8 bytes)", self.position)
+            else:
+                left = self._end - self.position - _HEAD.size
+                reading.report(f"the file ends within a packet ({left} of {length} bytes)", self.position)
+        elif length > LARGEST:
+            reading.report(f"a packet of {length} bytes, want at most {LARGEST}", self.position)
+        else:
+            data, self._wide = _buffer(max(_HEAD.size + length, BLOCK))
+            data[: self._filled] = self._data[: self._filled]
+            self._data = data
+
+    def _enlarge_content(self, wanted: int, reading: Reading) -> None:
+        if wanted > 2 * LARGEST:
+            reading.report(f"a packet that unpacks to more than {LARGEST} bytes", self.position)
+        self._content, self._wide_content = _buffer(wanted)
+
+    def _pass_over(self, why: int, reading: Reading) -> None:
+        """A packet that is damaged, or of a stream that the file does not name."""
+        number, length = _HEAD.unpack_from(self._data)
+        what = "its content is damaged" if why == kernels.DAMAGED else "the file's header names no such stream"
+        reading.report(f"a packet of stream {number} cannot be decoded ({what})", self.position, last=False)
+        self._advance(_HEAD.size + length)
+
+
+def _buffer(size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Bytes, and the same as numbers of eight bytes, one that begins at each byte."""
+    data = np.empty(size + kernels.SLACK, np.uint8)
+    return data, np.ndarray(len(data) - 7, "<u8", data, 0, (1,))
+
+
+def unpack_zstd(data: Any) -> np.ndarray:
+    """The bytes that ZSTD has compressed; none if they are damaged, or more than LARGEST."""
+    import zstandard
+
+    try:
+        content = zstandard.ZstdDecompressor().decompress(data, max_output_size=LARGEST)
+    except zstandard.ZstdError:
+        return np.empty(0, np.uint8)
+    return np.frombuffer(content, np.uint8)
