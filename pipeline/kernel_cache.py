@@ -4,6 +4,8 @@ Numba's own `cache=True` looks only at the file of the decorated function: it mi
 changed, or the processor, or a setting. It also ends the program where a file of it is truncated or no folder can be
 written. Here everything that compiled code depends on is one key, the name of one folder, and whatever is wrong with a
 file means a warning and a compilation. Neither paths nor times are in the key: a package that is moved keeps its cache.
+Kernels call only kernels of their own sub-package (tests/test_house.py), so each sub-package has a key: a reader that
+changed leaves the engine compiled.
 
 Chosen: Numba's dispatcher with another cache object in it (four methods), one file a kernel and signature, no index
 that processes could race for. Tried: Numba's documented hook (NUMBA_CACHE_LOCATOR_CLASSES) moves files elsewhere but
@@ -48,11 +50,12 @@ class KernelCache:
         self._options = repr(sorted(options.items()))
         module = function.__module__.rpartition("pipeline.")[2]
         self._start = f"{module}.{function.__qualname__}".replace("<", "").replace(">", "")
+        self._group = group_of(function)
         self._enabled = True
 
     @property
     def cache_path(self) -> str | None:
-        return None if _folders is None else str(_folders)
+        return str(_folders[self._group]) if self._group in _folders else None
 
     def enable(self) -> None:
         self._enabled = True
@@ -61,12 +64,12 @@ class KernelCache:
         self._enabled = False
 
     def flush(self) -> None:
-        if _folders is not None:
-            _folders.discard(f"{self._start}-")
+        if self._group in _folders:
+            _folders[self._group].discard(f"{self._start}-")
 
     def load_overload(self, signature: Any, target: Any) -> Any:
         """The compiled kernel from disk, or None: then Numba compiles it and calls save_overload."""
-        folders, name = _folders_for(target.codegen()), self._name(signature)
+        folders, name = _folders_for(self._group, target.codegen()), self._name(signature)
         payload = folders.load(name) if folders and name and self._enabled else None
         if folders is None or payload is None:
             _tell_of_compiling()
@@ -84,7 +87,7 @@ class KernelCache:
 
     def save_overload(self, signature: Any, result: Any) -> None:
         """Keep what Numba has just compiled."""
-        folders, name = _folders_for(result.codegen), self._name(signature)
+        folders, name = _folders_for(self._group, result.codegen), self._name(signature)
         if not folders or not name or not self._enabled:
             return
         try:
@@ -137,17 +140,26 @@ def _tell_of_compiling() -> None:
     )
 
 
-_folders: KernelFolders | None = None
+_folders: dict[str, KernelFolders] = {}  # of this process, by group
+_said: set[str] = set()
 
 
-def _folders_for(codegen: Any) -> KernelFolders | None:
-    """The folders of this process; None where the sources cannot be read, as from a zip file."""
-    global _folders
-    if _folders is None:
-        sources = digest_of_sources()
-        if sources is not None:
-            _folders = KernelFolders(make_key(sources, codegen.magic_tuple()))
-    return _folders
+def _folders_for(group: str, codegen: Any) -> KernelFolders | None:
+    """The folders of a group of kernels; None where the sources cannot be read, as from a zip file."""
+    if group not in _folders:
+        sources = digest_of_sources(group)
+        if sources is None:
+            return None
+        _folders[group] = KernelFolders(f"{group}-{make_key(sources, codegen.magic_tuple())}", _said)
+    return _folders[group]
+
+
+def group_of(function: Callable) -> str:
+    """The sub-package of a kernel; "main": the package's own modules; "outside": no module of this package."""
+    package, module = __name__.rpartition(".")[0], function.__module__
+    if not module.startswith(f"{package}."):
+        return "outside"
+    return module.removeprefix(f"{package}.").rpartition(".")[0].partition(".")[0] or "main"
 
 
 def make_key(sources: str, processor: tuple) -> str:
@@ -163,11 +175,14 @@ def make_key(sources: str, processor: tuple) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:20]
 
 
-def digest_of_sources(package: Path = PACKAGE) -> str | None:
-    """One digest of all files with kernels and all of the engine. None: there are no sources."""
+def digest_of_sources(group: str, package: Path = PACKAGE) -> str | None:
+    """One digest of a group's files with kernels, of the engine's all. None: there are no sources.
+
+    What is outside may call any kernel of the package, so it depends on all of them.
+    """
     digest, files = hashlib.sha256(), 0
-    for folder, inner, names in os.walk(package):
-        inner[:] = sorted(name for name in inner if name != "__pycache__")
+    for folder, inner, names in os.walk(package if group in ("main", "outside") else package / group):
+        inner[:] = [] if group == "main" else sorted(name for name in inner if name != "__pycache__")
         for name in sorted(name for name in names if name.endswith(".py")):
             path = Path(folder, name)
             with contextlib.suppress(OSError):

@@ -20,8 +20,8 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
 MAGIC = b"dvs-run kernel 1\n"
-FOLDER = "kernels-"  # and the key
-KEPT = 6  # folders of other keys that stay: other sources, another processor, SIMD switched off
+FOLDER = "kernels-"  # and the key: group-digest
+KEPT = 6  # folders of other keys of a group that stay: other sources, another processor, SIMD switched off
 _USER = os.geteuid() if hasattr(os, "geteuid") else None  # None: no such thing here (Windows), nothing is asked
 
 
@@ -30,14 +30,14 @@ class DamageError(Exception):
 
 
 class KernelFolders:
-    """The folders of one key, in all places. Every complaint is a warning, one of a kind a process."""
+    """The folders of one key, in all places. Every complaint is a warning, one of a kind for all that share `said`."""
 
-    def __init__(self, key: str) -> None:
+    def __init__(self, key: str, said: set[str] | None = None) -> None:
         self.key = key
         self._temporary = _temporary_place()
         places = _places() + ([self._temporary] if self._temporary else [])
         self._folders = [place / f"{FOLDER}{key}" for place in places]
-        self._said: set[str] = set()
+        self._said = set() if said is None else said
         self._used: set[Path] = set()
 
     def __str__(self) -> str:
@@ -143,9 +143,10 @@ class KernelFolders:
 
 
 def prune(place: Path, spare: Path, kept: int = KEPT) -> None:
-    """Remove all folders of compiled kernels in a place but the newest few."""
+    """Remove the folders of compiled kernels of the same group in a place, but the newest few."""
     with contextlib.suppress(OSError):
-        others = [path for path in place.glob(f"{FOLDER}*") if path != spare]
+        group = spare.name.rpartition("-")[0]
+        others = [path for path in place.glob(f"{group}-*") if path != spare]
         others.sort(key=lambda path: path.lstat().st_mtime, reverse=True)
         for path in others[kept:]:
             shutil.rmtree(path, ignore_errors=True)

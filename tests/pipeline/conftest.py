@@ -20,5 +20,5 @@ def folders(tmp_path, monkeypatch):
     monkeypatch.setattr(kernel_files, "PACKAGE", SOURCES)
     made = kernel_files.KernelFolders("key")
     made._folders = made._folders[:1]
-    monkeypatch.setattr(kernel_cache, "_folders", made)
+    monkeypatch.setattr(kernel_cache, "_folders", {"outside": made})
     return made

@@ -84,15 +84,30 @@ def test_the_key_is_of_everything_that_compiled_code_depends_on(monkeypatch):
 
 
 def test_the_digest_of_sources_is_of_kernels_and_the_engine_wherever_they_are(tmp_path, tiny):
-    first = kernel_cache.digest_of_sources(tiny)
+    def digests(package):
+        return [kernel_cache.digest_of_sources(group, package) for group in ("main", "engine", "outside")]
+
+    first = digests(tiny)
     (tiny / "other.py").write_text("nothing of a kernel")
-    assert kernel_cache.digest_of_sources(tiny) == first
-    assert kernel_cache.digest_of_sources(make_tiny(tmp_path / "elsewhere")) == first
+    assert digests(tiny) == first
+    assert digests(make_tiny(tmp_path / "elsewhere")) == first
+    assert first[1] is None  # there is no engine
     (tiny / "engine").mkdir()
     (tiny / "engine" / "plan.py").write_text("BLOCK = 4")
-    assert kernel_cache.digest_of_sources(tiny) != first
+    main, engine, outside = digests(tiny)
+    assert main == first[0]
+    assert engine is not None
+    assert outside != first[2]  # what is outside may call any kernel of the package
     (tmp_path / "empty").mkdir()
-    assert kernel_cache.digest_of_sources(tmp_path / "empty") is None
+    assert digests(tmp_path / "empty") == [None, None, None]
+
+
+def test_kernels_are_grouped_by_the_sub_package_that_they_are_in():
+    from dvs_run.pipeline import binning
+    from dvs_run.pipeline.engine import rows
+
+    functions = (binning._cells, rows.list_bits, increment)
+    assert [kernel_cache.group_of(function) for function in functions] == ["main", "engine", "outside"]
 
 
 @compiles
