@@ -136,7 +136,7 @@ def test_kernels_are_compiled_by_our_decorator_only(path):
 
 @pytest.mark.parametrize("path", FILES, ids=relative)
 def test_what_a_kernel_uses_stands_in_a_file_that_its_cache_watches(path):
-    """Numba compiles constants in; the cache's key is of a sub-package's files with kernels, and all of the engine's."""
+    """Numba compiles constants in; its cache's key is of a sub-package's files with kernels, and all of the engine."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     used = {item.id for function in kernels_of(tree) for item in ast.walk(function) if isinstance(item, ast.Name)}
     for node in tree.body:
