@@ -153,13 +153,18 @@ SAMPLES = (
         (654, 311175), (0, 33), (0, 33),
         "f1b839132258 56ee246ecc27 4ea2c2247151 d850ef116dc3",
     ),
+    Sample(
+        "rosbag/event_camera_msgs_evt3_640x480.bag", "rosbag", (640, 480), 343474, 125183,
+        (7139845, 9218023), (0, 639), (0, 479),
+        "dac2ac92549d e88c6492bd68 d4dda6730e92 2416b1ba339a",
+        {"special_words": 1800, "trigger_words": 4157},
+    ),
 )
 # fmt: on
 
 REFUSED = (  # (file, what the sentence says)
     ("aedat2/not_a_camera_cochlea.aedat", "cochlea"),
     ("es/generic_not_dvs.es", "Event Stream of generic events"),
-    ("rosbag/event_camera_msgs_evt3_640x480.bag", "ROS 1 bag"),
     ("aedat31/gesture_mapping.csv", "text"),
     ("dvs128_objects.tar.xz", "xz"),
 )

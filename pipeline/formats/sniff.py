@@ -16,9 +16,9 @@ _FEWEST = 10  # records below which chance makes any file plausible
 
 _OTHERS = (  # (at, mark, what it is)
     (0, b"% ", "a Prophesee recording of a format that is not supported"),
-    (0, b"#ROSBAG V", "a ROS 1 bag, not supported yet"),
-    (0, b"\x89MCAP", "a ROS 2 bag (MCAP), not supported yet"),
-    (0, b"SQLite format 3", "an SQLite file (ROS 2 bags are), not supported"),
+    (0, b"#ROSBAG V", "a ROS 1 bag of a version that is not supported"),
+    (0, b"\x89MCAP", "a ROS 2 bag (MCAP) of a version that is not supported"),
+    (0, b"SQLite format 3", "an SQLite file"),
     (0, b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
     (0, b"#!AER-DAT", "an AEDAT file of a version that is not supported"),
     (0, b"\x89PNG", "a PNG image, not event data"),
@@ -124,6 +124,18 @@ def is_es(path: Path, start: bytes) -> bool:
 
 def is_hdf5(path: Path, start: bytes) -> bool:
     return start.startswith(b"\x89HDF\r\n\x1a\n")
+
+
+def is_rosbag(path: Path, start: bytes) -> bool:
+    return start.startswith(b"#ROSBAG V2.0\n")
+
+
+def is_mcap(path: Path, start: bytes) -> bool:
+    return start.startswith(b"\x89MCAP0\r\n")
+
+
+def is_db3(path: Path, start: bytes) -> bool:
+    return start.startswith(b"SQLite format 3\0")
 
 
 def is_csv(path: Path, start: bytes) -> bool:

@@ -35,7 +35,7 @@ def test_a_file_is_known_by_its_bytes_whatever_its_name(tmp_path, container, com
         (b"\0\0\0\x20ftypisom", "MP4 or QuickTime video, not event data"),
         (b"% evt 4.0\n", "a Prophesee recording of the format EVT 4.0, which is not supported"),
         (b"% format HISTO3D;height=320;width=320\n", "a Prophesee recording of the format HISTO3D"),
-        (b"#ROSBAG V2.0\n", "ROS 1 bag, not supported yet"),
+        (b"#ROSBAG V1.2\n", "ROS 1 bag of a version that is not supported"),
         (b"#!AER-DAT3.0\r\n", "AEDAT file of a version that is not supported"),
         (b"\x1f\x8b\x08", "gzip; unpack it first"),
         (b"\x80\x04\x95\1\0", "Python pickle, which is never loaded"),

@@ -1,0 +1,63 @@
+"""ROS 2's first kind of bag: an SQLite file with the tables `topics` and `messages`."""
+
+import sqlite3
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+from ..errors import RecordingError
+from .ros_records import LARGEST, Bag, Found, Topic, unpack
+
+_STEPS = 1 << 26  # of SQLite between two rows; more are a trap
+
+
+class Db3(Bag):
+    """One .db3 file. Places are numbers of messages."""
+
+    def walk(self, position: int) -> Iterator[Found]:
+        try:
+            connection = sqlite3.connect(f"file:{quote(str(self.path.resolve()))}?mode=ro&immutable=1", uri=True)
+        except sqlite3.Error as error:
+            raise RecordingError(f"{self.path}: cannot be opened as SQLite: {error}", self.path) from None
+        at, steps = position, [0]
+        connection.set_progress_handler(lambda: _count(steps), 1 << 16)
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LARGEST)
+        connection.text_factory = lambda text: text.decode("utf-8", "replace")
+        try:
+            connection.execute("PRAGMA trusted_schema = OFF")
+            tables = "SELECT name FROM sqlite_master WHERE type = 'table' AND name IN ('topics', 'messages')"
+            if len(connection.execute(tables).fetchall()) < 2:
+                raise RecordingError(
+                    f"{self.path}: an SQLite file, but no ROS 2 bag: no topics, no messages", self.path
+                )
+            for number, name, kind, form in connection.execute(
+                "SELECT id, name, type, serialization_format FROM topics"
+            ):
+                yield Found(0, int(number), Topic(str(name), str(kind).replace("/msg/", "/"), form != "ros1"))
+            rows = connection.execute("SELECT id, topic_id, data FROM messages WHERE id > ? ORDER BY id", (position,))
+            for at, number, data in rows:
+                steps[0] = 0
+                message, trouble = _of_row(data)
+                if trouble:
+                    yield Found(at, fault=trouble, is_last=False)
+                else:
+                    yield Found(at, number if isinstance(number, int) else -1, message=message)
+                yield Found(at, following=at)
+        except (sqlite3.Error, ValueError, OverflowError, MemoryError) as error:
+            yield Found(at, fault=f"the SQLite file cannot be read further ({error})")
+        finally:
+            connection.close()
+
+
+def _count(steps: list[int]) -> int:
+    """Called by SQLite now and then; ends what does not end."""
+    steps[0] += 1 << 16
+    return int(steps[0] > _STEPS)
+
+
+def _of_row(data: Any) -> tuple[memoryview, str]:
+    if not isinstance(data, bytes):
+        return memoryview(b""), f"a message that is {type(data).__name__}, want bytes"
+    if data[:4] == b"\x28\xb5\x2f\xfd":  # the bag's messages are compressed one by one
+        return unpack("zstd", memoryview(data), LARGEST)
+    return memoryview(data), ""
