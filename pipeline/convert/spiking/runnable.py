@@ -19,6 +19,7 @@ from ...neurons import IF, LIF, MaxPool2d
 NUMBERS = "int16"  # the engine's usual format, and the one with the most room
 OTHERS = ("int8", "float32")
 DWARFS = 64.0  # times all that could lift a neuron; the formats bear far more
+MARGIN = 1.25  # times the same: silent in weights that are rounded up, too, and still small enough for float32
 
 
 def runnable(network: Network) -> tuple[Network, list[str]]:
@@ -60,7 +61,7 @@ def _without_dwarfing_biases(network: Network) -> tuple[Network, list[str]]:
         lift = np.maximum(lift, layer.threshold)
         silent = (layer.v_init <= layer.threshold) & (population.bias < -DWARFS * lift)
         if silent.any():
-            bias = np.where(silent, -2 * lift, weights.bias).astype(np.float32)
+            bias = np.where(silent, -MARGIN * lift, weights.bias).astype(np.float32)
             layers[weights.name] = replace(weights, bias=bias)
             notes.append(
                 f"{int(silent.sum())} of the {len(bias)} channels of {layer.name} can never fire; their biases "
