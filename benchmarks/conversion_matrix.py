@@ -2,6 +2,8 @@
 
     python -m benchmarks.conversion_matrix --out benchmarks/results/conversion-matrix.json     # 10 minutes of one core
     python -m benchmarks.conversion_matrix --table benchmarks/results/conversion-matrix.json   # its tables as Markdown
+    python -m benchmarks.conversion_matrix --share 1/2 --out a.json                # every second network; 2/2: the others
+    python -m benchmarks.conversion_matrix --join a.json b.json --out benchmarks/results/conversion-matrix.json
 
 What the error is, and why, is told in tests/convert/matrix.py. A network that is to convert and does not, or that is to
 be refused and converts, ends the run with exit code 1; so does one of which the engine fires other spikes than its
@@ -11,7 +13,7 @@ clocked twin. An error above a bar is told, not hidden: the table of methods cou
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -69,7 +71,7 @@ def refused(case: matrix.Case) -> dict[str, Any]:
     return {"network": case.name, "refused": None}
 
 
-def run(only: str) -> tuple[dict[str, Any], bool]:
+def run(only: str, share: str) -> tuple[dict[str, Any], bool]:
     torch.set_num_threads(1)
     record: dict[str, Any] = {
         **origin(None, 0, "benchmarks.conversion_matrix"),
@@ -80,7 +82,8 @@ def run(only: str) -> tuple[dict[str, Any], bool]:
         "refused": [],
     }
     failed = False
-    for case in [case for case in matrix.cases() if only in case.name]:
+    number, shares = map(int, share.split("/"))
+    for case in [case for case in matrix.cases() if only in case.name][number - 1 :: shares]:
         try:
             line = measured(case)
             failed |= any(verdict.startswith("different") for verdict in line["engine"].values())
@@ -88,10 +91,22 @@ def run(only: str) -> tuple[dict[str, Any], bool]:
             line, failed = {"network": case.name, "failed": str(refusal)}, True
         record["converted"].append(line)
         print(json.dumps(line), flush=True)
-    for case in [case for case in matrix.refused_cases() if only in case.name]:
+    for case in [case for case in matrix.refused_cases() if only in case.name][number - 1 :: shares]:
         record["refused"].append(refused(case))
         failed |= record["refused"][-1]["refused"] is None
     return record, failed
+
+
+def joined(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Shares of one run as one record, in the order of the matrix."""
+    order = [case.name for case in (*matrix.cases(), *matrix.refused_cases())]
+    lines = {
+        part: sorted(
+            (line for record in records for line in record[part]), key=lambda line: order.index(line["network"])
+        )
+        for part in ("converted", "refused")
+    }
+    return {**records[0], "command": "; ".join(record["command"] for record in records), **lines}
 
 
 def table(record: dict[str, Any]) -> Iterator[str]:
@@ -129,11 +144,16 @@ def main() -> int:
     parser.add_argument("--out", type=Path, help="where the figures go, as JSON")
     parser.add_argument("--only", default="", help="networks whose name holds this")
     parser.add_argument("--table", type=Path, help="print the tables of such a file instead of running")
+    parser.add_argument("--share", default="1/1", help="1/2: every second network; 2/2: the others")
+    parser.add_argument("--join", type=Path, nargs="+", help="shares to be written as one, to --out")
     arguments = parser.parse_args()
     if arguments.table is not None:
         print("\n".join(table(json.loads(arguments.table.read_text()))))
         return 0
-    record, failed = run(arguments.only)
+    if arguments.join is not None:
+        write(joined([json.loads(path.read_text()) for path in arguments.join]), arguments.out)
+        return 0
+    record, failed = run(arguments.only, arguments.share)
     write(record, arguments.out)
     print("\n".join(table(record)))
     return int(failed)
