@@ -2,7 +2,7 @@
 
     python -m benchmarks.conversion_matrix --out benchmarks/results/conversion-matrix.json     # 10 minutes of one core
     python -m benchmarks.conversion_matrix --table benchmarks/results/conversion-matrix.json   # its tables as Markdown
-    python -m benchmarks.conversion_matrix --share 1/2 --out a.json                # every second network; 2/2: the others
+    python -m benchmarks.conversion_matrix --share 1/2 --out a.json    # every second network; 2/2: the others
     python -m benchmarks.conversion_matrix --join a.json b.json --out benchmarks/results/conversion-matrix.json
 
 What the error is, and why, is told in tests/convert/matrix.py. A network that is to convert and does not, or that is to
