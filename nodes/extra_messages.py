@@ -28,7 +28,7 @@ def _frame(about: AboutFrame, payload: bytes, stream: StreamInfo) -> CameraFrame
         raise MessageError(f"its shape is {about.shape}, want (height, width) or (height, width, 3 or 4)")
     dtype = np.dtype(f"<u{about.depth // 8}")
     pixels = _array(payload, dtype, int(np.prod(about.shape, dtype=object)))
-    return CameraFrame(about.t_us, tuple(about.exposure_us), pixels.reshape(about.shape), about.x, about.y)
+    return CameraFrame(about.t_us, about.exposure_us, pixels.reshape(about.shape), about.x, about.y)
 
 
 def _imu(about: AboutImu, payload: bytes, stream: StreamInfo) -> ImuPacket:

@@ -7,7 +7,7 @@ it is a picture's time late. A webcam that was unplugged is waited for, and is a
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
@@ -17,6 +17,9 @@ from ..pipeline.stream import StreamInfo
 from .node import Row, Source
 from .packets import moved
 from .simulated import ShownConfig
+
+if TYPE_CHECKING:
+    from ..pipeline.simulate.film import Film
 
 AGAIN_NS = 1_000_000_000  # between two attempts to open it again
 
@@ -77,7 +80,7 @@ class Webcam(Source):
         rows = [("webcam", f"{counted(self._pictures, 'picture')}, {counted(self._events, 'event')}")]
         return rows + ([("lost", counted(self._lost, "time"))] if self._lost else [])
 
-    def _plugged(self):  # type: ignore[no-untyped-def]
+    def _plugged(self) -> "Film":
         from ..pipeline.simulate.film import Film
 
         config, options = self.config, {}

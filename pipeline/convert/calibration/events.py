@@ -133,18 +133,8 @@ def read_recordings(
         stretches = [stretches[index] for index in np.sort(random.choice(len(stretches), limit, replace=False))]
     names, targets = _targets(stretches, labels, Path(path))
     window_us, before_us = slices * timestep_us, max(delays_us, default=0)
-    made: list[tuple[np.ndarray, float, int]] = []  # events, speed, number of the stretch
-    left_out = 0
-    for number, stretch in enumerate(stretches):
-        for speed in speeds:
-            room = stretch.duration_us - window_us * speed
-            left_out += room < 0
-            for _ in range(per_recording if room >= 0 else 0):
-                start = random.uniform(0, room)
-                made.append((_window(stretch.events, start, speed, window_us, before_us), speed, number))
-        if sum(len(events) for events, _, _ in made) > MAX_EVENTS:
-            raise ConversionError(f"{path}: more than {MAX_EVENTS:,} events in all windows; lower the limit")
-    if not made or not any(len(events) for events, _, _ in made):
+    made, left_out = _windows(path, stretches, speeds, per_recording, window_us, before_us, random)
+    if not any(len(events) for events, _, _ in made):
         longest = max((stretch.duration_us for stretch in stretches), default=0) / 1000
         raise ConversionError(
             f"{path}: no window of {window_ms:g} ms holds events; the longest recording has {longest:g} ms: shorten "
@@ -210,7 +200,8 @@ def _stretches(samples: Sequence[datasets.Sample], shape: tuple[int, int, int], 
                 f"and {shape[0]} channels ({counted(delays, 'delay')})"
             )
         whole = (int(events["t"][0]), int(events["t"][-1]) + 1) if len(events) else (0, 0)
-        for label, span_us in sample.spans or [(None, None)]:
+        spans: Sequence[tuple[str | None, tuple[int, int] | None]] = sample.spans or [(None, None)]
+        for label, span_us in spans:
             start, stop = span_us or whole
             part = cut(events, start, stop).copy()
             part["t"] -= start
@@ -229,6 +220,30 @@ def _targets(
     if unknown:
         raise RecordingError(f"{path}: {unknown[0]!r} is no class of the model, which knows {', '.join(names)}", path)
     return names, np.array([names.index(str(name)) for name in found], np.int64)
+
+
+def _windows(
+    path: str | Path,
+    stretches: Sequence[_Stretch],
+    speeds: Sequence[float],
+    per_recording: int,
+    window_us: int,
+    before_us: int,
+    random: np.random.Generator,
+) -> tuple[list[tuple[np.ndarray, float, int]], int]:
+    """Every window as its events, its speed and the number of its stretch; and how many were too short for a speed."""
+    made, left_out, held = [], 0, 0
+    for number, stretch in enumerate(stretches):
+        for speed in speeds:
+            room = stretch.duration_us - window_us * speed
+            left_out += room < 0
+            for _ in range(per_recording if room >= 0 else 0):
+                events = _window(stretch.events, random.uniform(0, room), speed, window_us, before_us)
+                held += len(events)
+                made.append((events, speed, number))
+        if held > MAX_EVENTS:
+            raise ConversionError(f"{path}: more than {MAX_EVENTS:,} events in all windows; lower the limit")
+    return made, left_out
 
 
 def _window(events: np.ndarray, start_us: float, speed: float, window_us: int, before_us: int) -> np.ndarray:
