@@ -1,6 +1,7 @@
 """Real recordings decode exactly."""
 
 import hashlib
+import tarfile
 
 import numpy as np
 import pytest
@@ -10,10 +11,17 @@ from dvs_run.pipeline.formats import GESTURES, aedat2, open_recording, read_labe
 
 from .. import naive
 from ..recordings import REFUSED, SAMPLES, SHARED, needs_shared
-from .files import read_all
+from .files import SMALL, read_all
 
 pytestmark = needs_shared
 FOLDER = SHARED / "recordings"
+MORE_DIGITS = sorted(set(FOLDER.glob("mnist_dvs_digit0/*.aedat")) - {sample.path for sample in SAMPLES})
+TOLD_APART = (  # labels of recordings, and what other tests of this file read
+    "aedat2/header_only.aedat",
+    "aedat31/handmade_valid_bit_zero.aedat",
+    "aedat31/handmade_valid_bit_zero_labels.csv",
+    "aedat31/ibm_user01_natural_labels.csv",
+)
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.file)
@@ -34,6 +42,39 @@ def test_a_file_of_another_kind_is_refused_by_name(file, what):
     with pytest.raises(RecordingError, match=what) as refused:
         open_recording(FOLDER / file)
     assert refused.value.path == FOLDER / file
+
+
+def test_every_file_of_the_collection_is_read_or_refused_by_a_test():
+    known = {sample.file for sample in SAMPLES} | {file for file, _ in REFUSED} | set(TOLD_APART)
+    files = {path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*") if path.is_file()}
+    assert files - known - {path.relative_to(FOLDER).as_posix() for path in MORE_DIGITS} == set()
+
+
+@pytest.mark.parametrize("path", MORE_DIGITS, ids=lambda path: path.name)
+def test_every_digit_decodes_as_the_naive_twin_decodes_it(path):
+    events, recording = read_all(path)
+    with path.open("rb") as file:
+        start, _ = aedat2.read_header(file)
+    words = np.frombuffer(path.read_bytes()[start:], [("address", ">u4"), ("time", ">u4")])
+    expected, _, _ = naive.decode_aedat2(words["address"], words["time"], aedat2.LAYOUTS["dvs128"])
+    assert (recording.sensor, recording.container, recording.defects) == (SMALL, "aedat2", {})
+    assert events.tolist() == expected
+
+
+def test_every_recording_of_objects_is_of_a_dvs128_whose_clock_is_beyond_2_to_the_31(tmp_path):
+    with tarfile.open(FOLDER / "dvs128_objects.tar.xz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    paths = sorted(tmp_path.rglob("*.aedat"))
+    assert len(paths) == 12
+    late = 0
+    for path in paths:
+        recording = open_recording(path)
+        assert (recording.container, recording.sensor) == ("aedat2", SMALL), path
+        first = next(iter(recording)).events
+        assert len(first) > 0
+        late += int(first["t"][0]) >= 1 << 31
+        recording.close()
+    assert late == 12
 
 
 def test_the_events_of_the_reference_are_those_of_the_recordings_re_encoded_from_it():
