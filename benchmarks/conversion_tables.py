@@ -1,6 +1,7 @@
 """Print tables of docs/conversion.md from benchmarks/results: python -m benchmarks.conversion_tables NAME PART [T ...]
 
-NAME is a file there, such as conversion-cifar10; PART one of its parts; T the timesteps that become columns.
+NAME is a file there, such as conversion-cifar10; PART one of its parts; T the timesteps that become columns. "grid" in the
+place of PART is the part "ablation" at T timesteps, a row for each reset and percentile.
 """
 
 import json
@@ -29,6 +30,19 @@ def lines(part: Mapping[str, Any], marks: Sequence[str], form: str = "spikes") -
         yield f"| {name} | {' | '.join(cells)} | {synops} |"
 
 
+def grid(part: Mapping[str, Any], mark: str) -> Iterator[str]:
+    """The ablation, whose rows are called "reset, percentile, input, v(0)=start"."""
+    cells: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for name, row in part.items():
+        reset, percentile, coding, start = name.split(", ")
+        cells.setdefault(f"reset: {reset}, {percentile} %", {})[f"{coding}, {start}"] = row["spikes"][mark]
+    columns = list(dict.fromkeys(column for row in cells.values() for column in row))
+    yield f"| {mark} timesteps | " + " | ".join(columns) + " |"
+    yield "|---|" + "---:|" * len(columns)
+    for name, values in cells.items():
+        yield f"| {name} | " + " | ".join(f"{values[column]['accuracy']:.1%}" for column in columns) + " |"
+
+
 def _cell(value: Mapping[str, Any], n: int) -> str:
     """Of thousands of images also the points below the CNN, with their interval."""
     accuracy = f"{value['accuracy']:.2%}" if n >= 1000 else f"{value['accuracy']:.1%}"
@@ -41,6 +55,9 @@ def _cell(value: Mapping[str, Any], n: int) -> str:
 def main() -> None:
     name, part, *marks = sys.argv[1:]
     document = json.loads((RESULTS / f"{name}.json").read_text())
+    if part == "grid":
+        print("\n".join(line for mark in marks for line in (*grid(document["parts"]["ablation"], mark), "")))
+        return
     for form in ("spikes", "counts"):
         if any(form in row for row in document["parts"][part].values()):
             print(f"\n{form}: ", end="")
