@@ -92,7 +92,7 @@ class Hdf5(Source):
         """A place is a row, as `byte_offset`."""
         skip = reading.options.on_error == "skip"
         with _Child({**self._request, "what": "read", "row": place.byte_offset if place else 0, "skip": skip}) as child:
-            at = 0
+            at = -1
             while "end" not in (told := child.told()):
                 at = int(told.get("at", at))
                 if "rows" in told:

@@ -338,7 +338,7 @@ def where(columns, row):
     try:
         return columns["t"].byte_offset(row)
     except Exception:  # the tree of chunks is damaged
-        return 0
+        return -1
 
 
 def tell(**what):

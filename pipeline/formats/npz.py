@@ -30,7 +30,8 @@ class NumpyFile(Source):
     """One .npy or .npz file of events."""
 
     def __init__(self, path: Path, options: ReadOptions) -> None:
-        self._path, self._layout = path, options.layout
+        self._path = path
+        self._layout = "".join(letter for letter in options.layout or "" if letter not in " ,")
         with open(path, "rb") as file:
             self.container = "npy" if file.read(1) == b"\x93" else "npz"
         with self._damage(), self._open() as (columns, extras, _):
@@ -121,7 +122,7 @@ class NumpyFile(Source):
         if unit is not None and unit not in UNITS_US:
             raise ValueError(f"has the time unit {unit!r}, want one of {', '.join(UNITS_US)}")
         whole = columns.get("")
-        if whole is not None and len(whole.shape) == 2 and sorted(self._layout or "") != sorted("txyp"):
+        if whole is not None and len(whole.shape) == 2 and sorted(self._layout) != sorted("txyp"):
             raise ValueError("is a plain array of four columns; say their order with `layout`, for instance 'txyp'")
         sample = self._columns({name: np.zeros((1, 4)[: len(r.shape)], r.dtype) for name, r in columns.items()})
         for name, column in sample.items():

@@ -33,18 +33,18 @@ class Db3(Bag):
             for number, name, kind, form in connection.execute(
                 "SELECT id, name, type, serialization_format FROM topics"
             ):
-                yield Found(0, int(number), Topic(str(name), str(kind).replace("/msg/", "/"), form != "ros1"))
+                yield Found(-1, int(number), Topic(str(name), str(kind).replace("/msg/", "/"), form != "ros1"))
             rows = connection.execute("SELECT id, topic_id, data FROM messages WHERE id > ? ORDER BY id", (position,))
-            for at, number, data in rows:
-                steps[0] = 0
+            for row, number, data in rows:
+                at, steps[0] = int(row), 0
                 message, trouble = _of_row(data)
                 if trouble:
-                    yield Found(at, fault=trouble, is_last=False)
+                    yield Found(-1, fault=f"message {at}: {trouble}", is_last=False)
                 else:
-                    yield Found(at, number if isinstance(number, int) else -1, message=message)
-                yield Found(at, following=at)
-        except (sqlite3.Error, ValueError, OverflowError, MemoryError) as error:
-            yield Found(at, fault=f"the SQLite file cannot be read further ({error})")
+                    yield Found(-1, number if isinstance(number, int) else -1, message=message)
+                yield Found(-1, following=at)
+        except (sqlite3.Error, ValueError, TypeError, OverflowError, MemoryError) as error:
+            yield Found(-1, fault=f"the SQLite file cannot be read further than message {at} ({error})")
         finally:
             connection.close()
 

@@ -23,7 +23,7 @@ class Topic(NamedTuple):
 class Found(NamedTuple):
     """A message, a topic, or the end of a record or chunk (neither); or what is wrong there."""
 
-    byte_offset: int  # of the record or chunk it lies in; of .db3: the message's number
+    byte_offset: int  # of the record or chunk it lies in; -1: nobody knows
     number: int = -1  # of its topic
     topic: Topic | None = None
     message: memoryview | None = None

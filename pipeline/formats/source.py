@@ -103,16 +103,16 @@ class Reading:
         self.defects = Counter(mark.defects) if mark else Counter()
 
     def report(self, what: str, byte_offset: int, last: bool = True) -> None:
-        """A fault at `byte_offset`. Returns only if faults are skipped and reading can go on (not `last`)."""
+        """A fault at `byte_offset` (-1: unknown). Returns only if faults are skipped and reading can go on (not `last`)."""
         good = (
             "no event was read before it"
             if self.last_good_us is None
             else f"the {self.events_read} events before it, up to {self.last_good_us} µs, are good"
         )
         error = RecordingError(
-            f"{self.path}: {what}, at byte {byte_offset}; {good}",
+            f"{self.path}: {what}{f', at byte {byte_offset}' if byte_offset >= 0 else ''}; {good}",
             self.path,
-            byte_offset,
+            byte_offset if byte_offset >= 0 else None,
             self.last_good_us,
             self.events_read,
         )

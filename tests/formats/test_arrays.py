@@ -32,7 +32,7 @@ EXPECTED = [(0, 0, 1, False), (10, 1, 1, True), (20, 2, 1, True), (30, 3, 1, Fal
         ),
         (
             {"events": np.stack([COLUMNS[name] for name in "xypt"], 1).astype(float)},
-            {"layout": "xypt", "time_unit": "us"},
+            {"layout": "x y p t", "time_unit": "us"},
         ),
     ],
 )
