@@ -61,6 +61,7 @@ class Samna(LiveSource):
         try:
             self._socket.connect(self.config.address)
         except zmq.ZMQError as error:
+            self.close()
             raise LiveError(f"samna cannot be reached at {self.config.address}: {error}; correct the address") from None
 
     def produce(self) -> Iterator[StreamInfo | EventPacket]:

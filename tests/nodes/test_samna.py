@@ -104,6 +104,5 @@ def test_a_publisher_that_comes_back_is_heard_and_the_gap_is_marked(tmp_path):
 
 def test_an_address_that_is_none_is_told():
     source = Samna(SamnaConfig(f"ipc:///tmp/{'x' * 200}"))
-    with pytest.raises(LiveError, match="cannot be reached at ipc:///tmp/x.*too long; correct the address"):
+    with pytest.raises(LiveError, match="cannot be reached at ipc:///tmp/x.*; correct the address"):
         source.open()
-    source.close()
