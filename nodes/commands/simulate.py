@@ -11,6 +11,7 @@ import typer
 from ...pipeline.errors import DvsError, counted
 from ...pipeline.events import SensorSize
 from ...pipeline.stream import LabelSpan
+from .info import size_of
 
 
 class Scene(StrEnum):
@@ -19,11 +20,15 @@ class Scene(StrEnum):
     GESTURE = "gesture"
     SACCADE = "saccade"
     CIFAR_LOOP = "cifar-loop"
+    FILM = "film"
 
 
 def simulate(
     scene: Annotated[
-        Scene, typer.Argument(help="gesture: a person, 128x128; saccade: as N-MNIST, 34x34; cifar-loop: as CIFAR10-DVS")
+        Scene,
+        typer.Argument(
+            help="gesture: a person, 128x128; saccade: as N-MNIST; cifar-loop: as CIFAR10-DVS; film: any clip"
+        ),
     ],
     out: Annotated[Path | None, typer.Option(help="the recording to write; its suffix says the container")] = None,
     class_: Annotated[str, typer.Option("--class", help="gesture: one, several with commas between, or all")] = "all",
@@ -33,6 +38,9 @@ def simulate(
     duration: Annotated[float, typer.Option(min=0.01, max=3600, help="gesture: seconds of each class")] = 2.0,
     image: Annotated[Path | None, typer.Option(help="saccade, cifar-loop: PNG, .npy or IDX file")] = None,
     index: Annotated[int, typer.Option(min=0, help="which image of an IDX or stacked .npy file")] = 0,
+    film: Annotated[Path | None, typer.Option(help="film: a video file, or a folder of pictures")] = None,
+    sensor: Annotated[str, typer.Option(help="film: WxH of the camera; default: the film's own size")] = "",
+    frames_per_second: Annotated[float | None, typer.Option(help="film: other times; a folder needs it")] = None,
     compression: Annotated[str | None, typer.Option(help="of the container: none, lz4, zstd, ...")] = None,
     sheet: Annotated[Path | None, typer.Option(help="gesture: draw a contact sheet of the classes too (.png)")] = None,
 ) -> None:
@@ -42,13 +50,17 @@ def simulate(
     """
     if out is None and sheet is None:
         raise typer.BadParameter("give --out FILE, e.g. --out x.aedat4")
-    if (scene is Scene.GESTURE) == (image is not None):
+    if (scene in (Scene.SACCADE, Scene.CIFAR_LOOP)) != (image is not None):
         raise typer.BadParameter("--image goes with saccade and cifar-loop, and they need it")
+    if (scene is Scene.FILM) != (film is not None):
+        raise typer.BadParameter("--film goes with film, which needs it")
     if scene is Scene.GESTURE:
         _gesture(out, sheet, class_, round(duration * 1e6), (seed, person, lighting), compression)
-    elif sheet is not None or out is None or image is None:
+    elif sheet is not None or out is None:
         raise typer.BadParameter("--sheet goes with gesture only")
-    else:
+    elif film is not None:
+        _film(out, film, size_of(sensor), frames_per_second, seed, compression)
+    elif image is not None:
         _picture(scene, out, image, index, seed, compression)
 
 
@@ -78,6 +90,18 @@ def _gesture(
     if sheet is not None:
         write_sheet(sheet, labels, seed, person, lighting)
         typer.echo(f"{sheet}: contact sheet of {what}")
+
+
+def _film(
+    out: Path, film: Path, size: SensorSize | None, frames_per_second: float | None, seed: int, compression: str | None
+) -> None:
+    from ...pipeline.formats import read_labels
+    from ...pipeline.simulate.film import filmed, open_frames
+    from ...pipeline.simulate.pixel import PixelSettings
+
+    shown = open_frames(film, size, frames_per_second=frames_per_second)
+    arrays = (packet.events for packet in filmed(shown, PixelSettings(), seed))
+    _write(out, shown.sensor, arrays, read_labels(film), compression, f"the film {film.name}")
 
 
 def _picture(scene: Scene, out: Path, image: Path, index: int, seed: int, compression: str | None) -> None:

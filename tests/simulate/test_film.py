@@ -212,3 +212,18 @@ def test_sets_of_pictures_have_labels(tmp_path):
         open_pictures(tmp_path / "none")
     with pytest.raises(RecordingError, match="want images"):
         open_pictures(tmp_path / "x-labels-idx1-ubyte")
+
+
+def test_the_command_makes_a_recording_of_a_film(tmp_path, film, capsys):
+    from dvs_run.nodes.commands import main
+    from dvs_run.pipeline.formats import open_recording
+
+    arguments = ["simulate", "film", "--film", str(film), "--sensor", "32x24", "--seed", "4"]
+    assert main([*arguments, "--out", str(tmp_path / "a.npz")]) == 0
+    assert "the film bar.mkv; 32x24" in capsys.readouterr().out
+    with open_recording(tmp_path / "a.npz") as recording:
+        found = np.concatenate([packet.events for packet in recording])
+    packets = filmed(open_frames(film, SensorSize(32, 24)), PixelSettings(), 4)
+    assert np.array_equal(found, np.concatenate([packet.events for packet in packets]))
+    assert main(["simulate", "film", "--out", str(tmp_path / "b.npz")]) == 2
+    assert "--film goes with film" in capsys.readouterr().err
