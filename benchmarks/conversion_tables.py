@@ -1,7 +1,7 @@
 """Print tables of docs/conversion.md from benchmarks/results: python -m benchmarks.conversion_tables NAME PART [T ...]
 
-NAME is a file there, such as conversion-cifar10; PART one of its parts; T the timesteps that become columns. "grid" in the
-place of PART is the part "ablation" at T timesteps, a row for each reset and percentile.
+NAME is a file there, such as conversion-cifar10; PART one of its parts; T the timesteps that become columns. "grid" for
+PART is the part "ablation" at T timesteps, a row for each reset and percentile.
 """
 
 import json
