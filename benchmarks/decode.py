@@ -2,7 +2,8 @@
 
     python -m benchmarks.decode --peers OTHER/bin/python [--events 10000000] [--rounds 7] [--containers dat evt3 ...]
 
-OTHER is an environment with faery, expelliarmus, evlib, event_stream and aestream, as far as they are to be compared.
+OTHER is an environment with faery, expelliarmus, evlib, event_stream, aestream and dv_processing, as far as they are to
+be compared; tonic, aedat and NumPy are asked in this one.
 Each container is written by our writer and, where they have one, by faery's and expelliarmus'. Every file is read by
 all; a reader counts only if it finds the events that were written. Real files of ../shared/data follow, where a reader
 counts if it finds what ours finds, which tests hold against their README. Time is the processor's (of all threads of a
@@ -12,6 +13,7 @@ reader), so that other work on the machine changes little.
 import argparse
 import json
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -25,17 +27,31 @@ from dvs_run.pipeline.formats import open_recording, open_writer
 from .accuracy import write
 from .decode_peers import digest
 
-SENSOR = SensorSize(640, 480)
+SENSOR, SMALL = SensorSize(640, 480), SensorSize(128, 128)
 READERS = {
+    "aedat4": ("aedat", "faery", "faery_packets", "dv_processing"),
+    "aedat31": ("tonic",),
+    "aedat2": ("tonic",),
     "dat": ("faery", "faery_packets", "expelliarmus", "expelliarmus_chunks", "aestream"),
     "evt2": ("faery", "faery_packets", "expelliarmus", "expelliarmus_chunks", "evlib"),
     "evt21": ("evlib",),
     "evt3": ("faery", "faery_packets", "expelliarmus", "expelliarmus_chunks", "evlib"),
     "es": ("faery", "faery_packets", "event_stream"),
+    "nmnist": ("tonic",),
+    "npz": ("numpy",),
 }
-WRITERS = {"dat": ("faery", "expelliarmus"), "evt2": ("faery", "expelliarmus"), "evt3": ("faery",), "es": ("faery",)}
-SUFFIXES = {"dat": "dat", "evt2": "raw", "evt21": "raw", "evt3": "raw", "es": "es"}
-REAL = {"dat": "dat/cd_v2_reencoded.dat", "evt2": "evt2/gen3_640x480.raw", "es": "es/dvs_320x240.es"}
+HERE = ("tonic", "aedat", "numpy")
+WRITERS = {  # container: (who else writes it, with which options)
+    "dat": (("faery", {"version": "dat2"}), ("expelliarmus", {})),
+    "evt2": (("faery", {"version": "evt2"}), ("expelliarmus", {})),
+    "evt3": (("faery", {"version": "evt3"}),),
+    "es": (("faery", {}),),
+    "aedat4": (("faery", {}), ("dv_processing", {}), ("dv_processing", {"compression": "NONE"})),
+}
+CODECS = {"aedat4": ("none", "zstd")}
+SUFFIXES = {"evt2": "raw", "evt21": "raw", "evt3": "raw", "aedat31": "aedat", "aedat2": "aedat", "nmnist": "bin"}
+REAL = {"aedat4": "aedat4/dvxplorer_320x240_lz4.aedat4", "aedat2": "aedat2/davis240c_rotating_disk_aps_imu.aedat"}
+REAL |= {"dat": "dat/cd_v2_reencoded.dat", "evt2": "evt2/gen3_640x480.raw", "es": "es/dvs_320x240.es"}
 REAL["evt3"] = "evt3/gen3_640x480_triggers.raw"
 
 
@@ -47,12 +63,12 @@ def main() -> None:
     parser.add_argument("--containers", nargs="*", default=list(READERS))
     parser.add_argument("--shared", type=Path, default=Path("../shared/data"))
     options = parser.parse_args()
-    events = scene(options.events)
     results: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder, Peers(options.peers) as peers:
-        source = Path(folder, "events.npy")
-        np.save(source, events)
         for container in options.containers:
+            events = scene(options.events, sensor_of(container))
+            source = Path(folder, "events.npy")
+            np.save(source, events)
             for writer, path in files(container, events, source, Path(folder), peers):
                 results[f"{container} by {writer}"] = compare(container, path, digest(events), peers, options.rounds)
                 path.unlink()
@@ -66,33 +82,38 @@ def main() -> None:
     print(f"written to {where}")
 
 
-def scene(count: int) -> np.ndarray:
+def sensor_of(container: str) -> SensorSize:
+    return SMALL if container == "nmnist" else SENSOR
+
+
+def scene(count: int, sensor: SensorSize = SENSOR) -> np.ndarray:
     """Events as a moving edge makes them: near each other for a while, then elsewhere; 20 million a second."""
     rng = np.random.default_rng(5)
     events = np.empty(count, EVENT_DTYPE)
     events["t"] = np.cumsum(rng.random(count) < 0.05)
     along = np.arange(count) // 40
-    events["x"] = (along * 7 + rng.integers(0, 24, count)) % SENSOR.width
-    events["y"] = (along * 3 + rng.integers(0, 3, count)) % SENSOR.height
+    events["x"] = (along * 7 + rng.integers(0, 24, count)) % sensor.width
+    events["y"] = (along * 3 + rng.integers(0, 3, count)) % sensor.height
     events["p"] = (along & 1).astype(bool)
     return events
 
 
 class Peers:
-    """The process with the other readers."""
+    """The processes with the other readers: of the environment that is theirs, and of this one."""
 
     def __init__(self, python: str) -> None:
-        self._child = subprocess.Popen(
-            [python, str(Path(__file__).with_name("decode_peers.py"))],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-        )  # fmt: skip
+        script = str(Path(__file__).with_name("decode_peers.py"))
+        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+        self._there = subprocess.Popen([python, script], text=True, **pipes)
+        self._here = subprocess.Popen([sys.executable, script], text=True, **pipes)
 
     def ask(self, **task: Any) -> dict[str, Any]:
-        assert self._child.stdin is not None
-        assert self._child.stdout is not None
-        self._child.stdin.write(json.dumps(task) + "\n")
-        self._child.stdin.flush()
-        line = self._child.stdout.readline()
+        child = self._here if task.get("reader") in HERE else self._there
+        assert child.stdin is not None
+        assert child.stdout is not None
+        child.stdin.write(json.dumps(task) + "\n")
+        child.stdin.flush()
+        line = child.stdout.readline()
         reply: dict[str, Any] = json.loads(line) if line else {"error": "the process ended"}
         return reply
 
@@ -100,26 +121,29 @@ class Peers:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._child.kill()
-        self._child.wait()
+        for child in (self._there, self._here):
+            child.kill()
+            child.wait()
 
 
 def files(container: str, events: np.ndarray, source: Path, folder: Path, peers: Peers) -> Any:
     """Who wrote it, and the file."""
-    path = folder / f"ours.{SUFFIXES[container]}"
-    with open_writer(path, SENSOR, container=container) as writer:
-        for start in range(0, len(events), 1 << 20):
-            writer.write(events[start : start + (1 << 20)])
-    yield "ours", path
-    for name in WRITERS.get(container, ()):
-        path = folder / f"{name}.{SUFFIXES[container]}"
-        form = {"evt2": {"version": "evt2"}, "evt3": {"version": "evt3"}, "dat": {"version": "dat2"}}
+    sensor, suffix = sensor_of(container), SUFFIXES.get(container, container)
+    for codec in CODECS.get(container, ("none",)):
+        path = folder / f"ours_{codec}.{suffix}"
+        with open_writer(path, sensor, codec, container=container) as writer:
+            step = 10_000 if container in ("aedat4", "aedat31") else 1 << 20  # where each call makes a packet
+            for start in range(0, len(events), step):
+                writer.write(events[start : start + step])
+        yield "ours" if codec == "none" else f"ours, {codec}", path
+    for name, options in WRITERS.get(container, ()):
+        path = folder / f"{name}.{suffix}"
         task = {"writer": name, "container": container, "source": str(source), "path": str(path)}
-        reply = peers.ask(**task, sensor=(SENSOR.width, SENSOR.height), options=form.get(container, {}))
+        reply = peers.ask(**task, sensor=(sensor.width, sensor.height), options=options)
         if "error" in reply:
             print(f"{container} by {name}: {reply['error']}")
         else:
-            yield name, path
+            yield ", ".join([name, *options.values()]), path
 
 
 def packets(path: Path) -> int:

@@ -61,9 +61,52 @@ def aestream(path, container, sensor):
     return aestream.FileInput(path, tuple(sensor)).load()
 
 
+def aedat(path, container, sensor):
+    import aedat
+
+    return (packet["events"] for packet in aedat.Decoder(path) if "events" in packet)
+
+
+def dv_processing(path, container, sensor):
+    import dv_processing as dv
+
+    recording = dv.io.MonoCameraRecording(path)
+    while recording.isRunning():
+        batch = recording.getNextEventBatch()
+        if batch is not None:
+            yield batch.numpy()
+
+
+def tonic(path, container, sensor):
+    """tonic's helpers, which give words, and their fields told apart by NumPy; its own readers of AEDAT raise."""
+    from tonic import io
+
+    if container == "nmnist":
+        return io.read_mnist_file(path, np.dtype([("t", "<i8"), ("x", "<u2"), ("y", "<u2"), ("p", "?")]))
+    version, start, _ = io.read_aedat_header_from_file(path)
+    words = io.get_aer_events_from_file(path, version, start)
+    address, width, height = words["address"], *sensor
+    events = np.empty(len(words), [("t", "<i8"), ("x", "<u2"), ("y", "<u2"), ("p", "?")])
+    events["t"] = words["timeStamp"]
+    if container == "aedat2":  # a DAVIS
+        events["x"], events["y"] = width - 1 - (address >> 12 & 0x3FF), height - 1 - (address >> 22 & 0x1FF)
+        events["p"] = address >> 11 & 1
+    else:
+        events["x"], events["y"], events["p"] = address >> 17, address >> 2 & 0x7FFF, address >> 1 & 1
+    return events
+
+
+def numpy(path, container, sensor):
+    return np.load(path) if container == "npy" else np.load(path)["events"]
+
+
 READERS = {
-    f.__name__: f for f in (faery, faery_packets, expelliarmus, expelliarmus_chunks, event_stream, evlib, aestream)
-}
+    f.__name__: f
+    for f in (
+        faery, faery_packets, expelliarmus, expelliarmus_chunks, event_stream, evlib, aestream, aedat, dv_processing,
+        tonic, numpy,
+    )
+}  # fmt: skip
 _NAMES = {"t": ("t", "timestamp"), "x": ("x",), "y": ("y",), "p": ("p", "on", "polarity", "is_increase")}
 
 
@@ -95,6 +138,17 @@ def write(task):
         for ours, theirs in zip("txyp", array.dtype.names, strict=True):
             array[theirs] = events[ours]
         faery.events_stream_from_array(array, tuple(task["sensor"])).to_file(task["path"], **task["options"])
+    elif task["writer"] == "dv_processing":
+        import dv_processing as dv
+
+        codec = getattr(dv.CompressionType, task["options"].get("compression", "LZ4"))
+        config = dv.io.MonoCameraWriter.EventOnlyConfig("DVS_1", tuple(task["sensor"]), codec)
+        writer = dv.io.MonoCameraWriter(task["path"], config)
+        for start in range(0, len(events), 10_000):
+            store = dv.EventStore()
+            for t, x, y, p in events[start : start + 10_000].tolist():
+                store.push_back(t, x, y, p)
+            writer.writeEvents(store)
     else:
         from expelliarmus import Wizard
 

@@ -15,6 +15,7 @@ from ..events import EVENT_DTYPE, SensorSize
 from . import aedat4_kernels as kernels
 from . import aedat4_layout as layout
 from .guard import is_steady
+from .lz4_frames import SLACK, TOO_SMALL
 from .source import Batch, Place, Reading
 
 BLOCK = 1 << 19  # bytes read at once
@@ -25,13 +26,16 @@ _HEAD = layout.PACKET_HEADER
 
 def can_unpack(codec: int) -> bool:
     """Whether packets of this compression can be unpacked without the package `aedat`."""
-    if not layout.CODECS[codec].startswith("zstd"):
-        return True
+    return not layout.CODECS[codec].startswith("zstd") or unpacker() is not None
+
+
+def unpacker() -> Any:
+    """What unpacks ZSTD; None: its package is not installed."""
     try:
-        import zstandard  # noqa: F401
+        import zstandard
     except ImportError:
-        return False
-    return True
+        return None
+    return zstandard.ZstdDecompressor()
 
 
 class Windows:
@@ -43,8 +47,9 @@ class Windows:
         self._file, self._sensor = file, sensor
         self._streams = np.array(streams, np.int64)
         self._codec = layout.CODECS[header.codec].removesuffix("_high")
-        self._data, self._wide = _buffer(BLOCK)
-        self._content, self._wide_content = _buffer(BLOCK if self._codec == "lz4" else 0)
+        self._data = _buffer(BLOCK)
+        self._content = _buffer(BLOCK if self._codec == "lz4" else 0)
+        self._zstd = unpacker() if self._codec == "zstd" else None
         self._filled = 0  # bytes of `data` that are of the file, from `position` on
         self._room = ROOM
         self._size = os.fstat(file.fileno()).st_size
@@ -57,7 +62,7 @@ class Windows:
         if not position <= self._end <= self._size:
             self._end = self._size
         while self.position < self._end:
-            self._filled += self._file.readinto(memoryview(self._data)[self._filled : -kernels.SLACK]) or 0
+            self._filled += self._file.readinto(memoryview(self._data)[self._filled : -SLACK]) or 0
             size = min(self._filled, self._end - self.position)
             events = np.empty(self._room, EVENT_DTYPE)
             counts = np.zeros(kernels.COUNTS, np.int64)
@@ -82,7 +87,7 @@ class Windows:
             return self._take_zstd(size, events, counts)
         codec = kernels.LZ4 if self._codec == "lz4" else kernels.NONE
         taken: tuple[int, int, int] = kernels.take(
-            self._data, self._wide, size, self._streams, codec, self._content, self._wide_content, events, counts
+            self._data, size, self._streams, codec, self._content, events, counts
         )
         return taken
 
@@ -95,11 +100,11 @@ class Windows:
             if at + _HEAD.size + length > size:
                 break
             if number == ours:
-                content = unpack_zstd(memoryview(self._data)[at + _HEAD.size : at + _HEAD.size + length])
+                content = unpack_zstd(self._zstd, memoryview(self._data)[at + _HEAD.size : at + _HEAD.size + length])
                 added = kernels.add(content, 0, len(content), events, kept, counts)
                 if added < 0:
                     full = kernels.FULL if kept else kernels.NO_EVENT_ROOM
-                    return at, kept, full if added == kernels.TOO_SMALL else kernels.DAMAGED
+                    return at, kept, full if added == TOO_SMALL else kernels.DAMAGED
                 kept += added
             elif number in others:
                 counts[kernels.OTHERS] += 1
@@ -130,14 +135,14 @@ class Windows:
         elif length > LARGEST:
             reading.report(f"a packet of {length} bytes, want at most {LARGEST}", self.position)
         else:
-            data, self._wide = _buffer(max(_HEAD.size + length, BLOCK))
+            data = _buffer(max(_HEAD.size + length, BLOCK))
             data[: self._filled] = self._data[: self._filled]
             self._data = data
 
     def _enlarge_content(self, wanted: int, reading: Reading) -> None:
         if wanted > 2 * LARGEST:
             reading.report(f"a packet that unpacks to more than {LARGEST} bytes", self.position)
-        self._content, self._wide_content = _buffer(wanted)
+        self._content = _buffer(wanted)
 
     def _pass_over(self, why: int, reading: Reading) -> None:
         """A packet that is damaged, or of a stream that the file does not name."""
@@ -147,18 +152,17 @@ class Windows:
         self._advance(_HEAD.size + length)
 
 
-def _buffer(size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Bytes, and the same as numbers of eight bytes, one that begins at each byte."""
-    data = np.empty(size + kernels.SLACK, np.uint8)
-    return data, np.ndarray(len(data) - 7, "<u8", data, 0, (1,))
+def _buffer(size: int) -> np.ndarray:
+    """So many bytes, and those over which copies may run."""
+    return np.empty(size + SLACK, np.uint8)
 
 
-def unpack_zstd(data: Any) -> np.ndarray:
+def unpack_zstd(unpack: Any, data: Any) -> np.ndarray:
     """The bytes that ZSTD has compressed; none if they are damaged, or more than LARGEST."""
     import zstandard
 
     try:
-        content = zstandard.ZstdDecompressor().decompress(data, max_output_size=LARGEST)
-    except zstandard.ZstdError:
+        content = unpack.decompress(data, max_output_size=LARGEST)
+    except (zstandard.ZstdError, MemoryError):
         return np.empty(0, np.uint8)
     return np.frombuffer(content, np.uint8)
