@@ -50,18 +50,15 @@ class _Fields:
                 raise ValueError(f"is no little-endian CDR (it begins with {bytes(data[:4]).hex(' ')})")
             self.at = self._start = 4
 
-    def number(self, code: str) -> int:
-        size = struct.calcsize(code)
-        self.align(size)
+    def numbers(self, codes: str) -> tuple[int, ...]:
+        """Some numbers of one size, as struct names them."""
+        size = struct.calcsize("<" + codes)
+        if self.is_cdr:
+            self.at += -(self.at - self._start) % (size // len(codes))
         if self.at + size > len(self.data):
             raise ValueError(f"ends within its fields, after {len(self.data)} bytes")
-        (value,) = struct.unpack_from("<" + code, self.data, self.at)
         self.at += size
-        return int(value)
-
-    def align(self, size: int) -> None:
-        if self.is_cdr:
-            self.at += -(self.at - self._start) % size
+        return struct.unpack_from("<" + codes, self.data, self.at - size)
 
     def take(self, size: int) -> memoryview:
         if self.at + size > len(self.data):
@@ -69,30 +66,23 @@ class _Fields:
         self.at += size
         return self.data[self.at - size : self.at]
 
-    def text(self) -> str:
-        return bytes(self.take(self.number("I"))).rstrip(b"\0").decode("utf-8", "replace")
-
 
 def parse(kind: str, data: memoryview, is_cdr: bool) -> Content:
     """The fields of a message of type `kind`. Raises ValueError, which says what is wrong."""
     fields = _Fields(data, is_cdr)
-    if not is_cdr:
-        fields.number("I")  # seq
-    fields.number("I")
-    fields.number("I")  # stamp: when the message was made; events have times of their own
-    fields.text()  # frame_id
-    height, width = fields.number("I"), fields.number("I")
+    *_, length = fields.numbers("III" if is_cdr else "IIII")  # seq of ROS 1, and when the message was made
+    fields.take(length)  # frame_id
+    height, width = fields.numbers("II")
     if kind in ARRAYS:
-        count = fields.number("I")
+        (count,) = fields.numbers("I")
         stride, last = (16, 13) if is_cdr else (13, 13)
-        events = fields.take(max(0, (count - 1) * stride + last if count else 0))
+        events = fields.take((count - 1) * stride + last if count else 0)
         return Content(width, height, "", 0, events, count, is_cdr)
-    fields.number("Q")  # seq
-    time_base_ns = fields.number("Q")
-    encoding = fields.text()
-    if fields.number("B"):
+    _, time_base_ns = fields.numbers("QQ")  # seq
+    encoding = bytes(fields.take(*fields.numbers("I"))).rstrip(b"\0").decode("utf-8", "replace")
+    if fields.numbers("B") != (0,):
         raise ValueError("is big-endian; want little-endian events")
-    events = fields.take(fields.number("I"))
+    events = fields.take(*fields.numbers("I"))
     if encoding not in _ENCODINGS:
         raise ValueError(f"has the encoding {encoding[:40]!r}, known are {', '.join(_ENCODINGS)}")
     size = np.dtype(_ENCODINGS[encoding][0]).itemsize

@@ -103,7 +103,7 @@ class Reading:
         self.defects = Counter(mark.defects) if mark else Counter()
 
     def report(self, what: str, byte_offset: int, last: bool = True) -> None:
-        """A fault at `byte_offset` (-1: unknown). Returns only if faults are skipped and reading can go on (not `last`)."""
+        """A fault at `byte_offset` (-1: unknown). Returns only if faults are skipped and this is not the `last`."""
         good = (
             "no event was read before it"
             if self.last_good_us is None
