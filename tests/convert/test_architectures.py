@@ -62,13 +62,7 @@ SMALL = {  # name: (model, shape of its input)
 }
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Networks this narrow are slower with two."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def small(name):
@@ -93,10 +87,10 @@ def test_an_architecture_is_imported_exactly(name):
     ("name", "per", "bar"), [("LeNet-5 with max pools", "layer", 0.01), ("ResNet-20", "channel", 0.06)]
 )
 def test_an_architecture_becomes_spikes_and_keeps_its_outputs(name, per, bar):
-    """After 64 timesteps of fine spikes; each of ResNet-20's 19 layers of neurons adds a little."""
+    """After 64 timesteps; each of ResNet-20's 19 layers of neurons adds a little."""
     model, x, unseen = small(name)
     # So few calibration pictures say too little of every single neuron of LeNet's linear layers.
-    method, shape = replace(METHODS["spikes of 1/16"], per=per), tuple(x.shape[1:])
+    method, shape = replace(METHODS["fine"], per=per), tuple(x.shape[1:])
     conversion = convert(model.float(), shape, tuple("abcdefghij"), x, method=method, check_timesteps=1, max_error=None)
     with torch.no_grad():
         wanted = model(unseen)

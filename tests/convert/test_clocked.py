@@ -1,7 +1,5 @@
 """The clocked torch reference equals its slow twin and, on whole numbers, the event-driven engine: spike for spike."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 import torch
@@ -25,11 +23,12 @@ from dvs_run.pipeline.network import (
     Readout,
     SumPool2d,
 )
-from dvs_run.pipeline.stream import BinnedSlice, CurrentSlice
+from dvs_run.pipeline.stream import CurrentSlice
 
 from .. import naive
 from ..engine.graphs import networks
 from . import nets
+from .spikes import cells, spike_trains, whole_numbers
 
 NAMES = [
     "conv, average pool, linear",
@@ -44,48 +43,11 @@ def converted(name, **settings):
     return convert(nets.fitted(nets.SUPPORTED[name]), nets.SHAPE, nets.LABELS, nets.inputs(16), **settings).network
 
 
-def spike_trains(steps, n=2, shape=nets.SHAPE, seed=3):
-    """(step, n, channel, height, width) of spikes."""
-    return (np.random.default_rng(seed).random((steps, n, *shape)) < 0.3).astype(np.float32)
-
-
-def whole_numbers(network, engine):
-    """The network with the engine's own integers as weights, so that floating point is exact."""
-
-    def rounded(array, unit):
-        if array is None:
-            return None
-        return np.rint(array.astype(float) / unit.reshape(-1, *[1] * (array.ndim - 1))).astype(np.float32)
-
-    layers, unit = [], engine.units[network.layers[-1].name]
-    for layer in reversed(network.layers):  # weights are in the units of the neurons behind them
-        if isinstance(layer, Conv2d | Linear):
-            layer = dataclasses.replace(layer, weight=rounded(layer.weight, unit), bias=rounded(layer.bias, unit))
-        elif isinstance(layer, IF):
-            unit = engine.units[layer.name]
-            threshold, v_init = rounded(layer.threshold, unit), rounded(layer.v_init, unit)
-            layer = dataclasses.replace(layer, threshold=threshold, v_init=v_init)
-        layers.append(layer)
-    return dataclasses.replace(network, layers=tuple(reversed(layers)))
-
-
-def cells(frame, step):
-    flat = np.flatnonzero(frame).astype(np.int32)
-    return BinnedSlice(step, step + 1, flat, np.ones(len(flat), np.int32))
-
-
 @pytest.mark.parametrize("reset", ["subtract", "zero"])
 @pytest.mark.parametrize("name", NAMES[:3])
 def test_it_equals_the_slow_twin(name, reset):
     network = converted(name, reset=reset, max_error=None)
-    trains = spike_trains(6)
-    state = Clocked(network, 2, torch.float64)
-    scores = np.stack([state.step(torch.from_numpy(x)).numpy() for x in trains])
-    for copy in range(2):
-        wanted, spikes = naive.run_float(network, trains[:, copy])
-        assert scores[:, copy] == pytest.approx(wanted, abs=1e-9)
-        for layer, counts in spikes.items():
-            assert np.array_equal(state.spikes[layer][copy].numpy(), counts)
+    assert_equals_the_slow_twin(network, spike_trains(6), 1e-9)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -162,12 +124,16 @@ def test_constant_current_costs_no_synops_in_the_first_layer():
 @settings(max_examples=60, deadline=None)
 @given(networks(), st.integers(0, 2**32 - 1))
 def test_every_layer_and_wiring_equals_the_slow_twin(network, seed):
-    trains = (np.random.default_rng(seed).random((6, 2, *network.input_shape)) < 0.3).astype(np.float32)
+    assert_equals_the_slow_twin(network, spike_trains(6, 2, network.input_shape, seed), 1e-6)
+
+
+def assert_equals_the_slow_twin(network, trains, tolerance):
+    """Scores of every step within the tolerance, all spikes the same; trains (step, 2, channel, height, width)."""
     state = Clocked(network, 2, torch.float64)
     scores = np.stack([state.step(torch.from_numpy(x)).numpy() for x in trains])
     for copy in range(2):
         wanted, spikes = naive.run_float(network, trains[:, copy])
-        assert scores[:, copy] == pytest.approx(wanted, abs=1e-6)
+        assert scores[:, copy] == pytest.approx(wanted, abs=tolerance)
         for layer, counts in spikes.items():
             assert np.array_equal(state.spikes[layer][copy].numpy(), counts)
 

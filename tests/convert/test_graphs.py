@@ -12,7 +12,7 @@ from dvs_run.pipeline.engine import Engine
 
 from ..engine.together import Together
 from .dags import SHAPE, random_graph
-from .test_clocked import cells
+from .spikes import cells
 
 LABELS = "abc"
 

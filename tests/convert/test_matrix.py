@@ -42,13 +42,7 @@ RUN = (
 )
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Networks this small are slower with two."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.mark.filterwarnings("ignore:Using padding='same'")

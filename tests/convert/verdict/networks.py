@@ -12,7 +12,7 @@ from dvs_run.pipeline.convert.verdict.measured import Curve, LayerFidelity, Meas
 from dvs_run.pipeline.engine import Engine
 
 from .. import nets
-from ..test_clocked import whole_numbers
+from ..spikes import whole_numbers
 
 TIMESTEPS = 24
 
