@@ -24,7 +24,7 @@ from .methods.correct import finished
 from .methods.pools import with_pools
 from .methods.presets import name_of
 from .report import ConversionReport, measure
-from .scales import Progress, Scale, measure_scales
+from .scales import Progress, measure_scales
 from .spiking.build import Built, build_layers
 from .spiking.discrete import decided
 from .spiking.runnable import runnable
@@ -109,8 +109,8 @@ def convert(
     network, more = finished(network, cnn, built.lambdas, inputs, method, progress)
     network, smaller = runnable(network)
     _begun(network, check_timesteps)
-    provenance = _provenance(method, built, inputs, [*cnn.notes, *built.notes, *remarks, *more, *smaller], source)
-    network = replace(network, provenance=provenance)
+    notes = [*cnn.notes, *built.notes, *remarks, *more, *smaller]
+    network = replace(network, provenance=_provenance(method, built, inputs, notes, source))
     checked = replace(network, readout=replace(readout, kind="membrane")) if "softmax" in readout.kind else network
     report = measure(cnn, checked, built, scales, method, samples, check_timesteps, folding_error, progress)
     if max_error is not None and not report.output_error <= max_error:
@@ -164,6 +164,3 @@ def _provenance(method: Method, built: Built, inputs: Tensor, notes: list[str], 
         "source": source,
         "torch": torch.__version__,
     }
-
-
-__all__ = ["Conversion", "Scale", "calibration_inputs", "convert", "folding_check", "with_delays"]

@@ -101,15 +101,7 @@ def measure(
     progress: Progress | None = None,
 ) -> ConversionReport:
     """Run CNN and network (without its delays) on the same samples and compare every population."""
-    state, scores = Clocked(network, len(samples)), torch.zeros(0)
-    current, random = samples * method.input_scale, torch.Generator().manual_seed(0)
-    for step in range(timesteps):
-        if method.input == "constant":
-            scores = state.step(current, is_current=True)
-        else:
-            scores = state.step(poisson(current, random))
-        if progress is not None:
-            progress(step + 1, timesteps, "timesteps of the check")
+    state, scores = _run(network, samples, method, timesteps, progress)
     connections = {name: int(array.sum()) for name, array in fan_out(network).items()}
     counted = timesteps - network.readout.start_step
     layers, output = [], samples
@@ -144,6 +136,22 @@ def measure(
         tuple(layers),
         tuple(notes),
     )
+
+
+def _run(
+    network: Network, samples: Tensor, method: Method, timesteps: int, progress: Progress | None
+) -> tuple[Clocked, Tensor]:
+    """The clocked network after so many timesteps of the samples, fed as the method says, and its scores."""
+    state, scores = Clocked(network, len(samples)), torch.zeros(0)
+    current, random = samples * method.input_scale, torch.Generator().manual_seed(0)
+    for step in range(timesteps):
+        if method.input == "constant":
+            scores = state.step(current, is_current=True)
+        else:
+            scores = state.step(poisson(current, random))
+        if progress is not None:
+            progress(step + 1, timesteps, "timesteps of the check")
+    return state, scores
 
 
 def poisson(current: Tensor, random: torch.Generator) -> Tensor:

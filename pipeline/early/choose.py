@@ -75,9 +75,8 @@ def choose_exit(
         counts = _count(tested_on, steps, promise)
         if tail(counts["wrong"], counts["early"], share) <= delta:
             early, wrong = counts["early"], counts["wrong"]
-            said |= {"confidence": confidence, "inner_level": inner, "times": factor}
-            said |= {"rules_tried": len(LADDER), "seed": seed}
-            said |= {"chosen_on": len(chosen_on), "tested_on": len(tested_on), **counts}
+            said |= {"confidence": confidence, "inner_level": inner, "times": factor, "rules_tried": len(LADDER)}
+            said |= {"seed": seed, "chosen_on": len(chosen_on), "tested_on": len(tested_on), **counts}
             return replace(rule, promise=said | {"proven": lower_bound(early - wrong, early, 1.0 - delta)})
         tried.append(counts)
     raise EventError(_refusal(tried, reliability, confidence, delta, len(traces)))

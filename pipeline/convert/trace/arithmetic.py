@@ -1,6 +1,5 @@
 """Rules of arithmetic: sums and differences of branches, and scales and shifts by constants."""
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -68,11 +67,7 @@ def _sum(step: Step, a: Data, b: Data, factor: float) -> Any:
     same = step.builder.shapes[a.name] == step.builder.shapes[b.name]
     if same and torch.equal(a.places(), b.places()):
         return step.elementwise(a, lambda x: both(x, b.name))
-    if len(a.shape) == 4:
-        return both(step.image(a), step.image(b))
-    from .layers import flattened
-
-    return both(flattened(step, a), flattened(step, b))
+    return both(step.as_it_lies(a), step.as_it_lies(b))
 
 
 def _affine(step: Step, x: Any, scale: Tensor, shift: Any, shift_factor: float = 1.0, scaled_by: Any = None) -> Any:
@@ -85,13 +80,7 @@ def _affine(step: Step, x: Any, scale: Tensor, shift: Any, shift_factor: float =
 
     if len(scale) == len(offset) == 1:
         return step.elementwise(data, apply)
-    return _by_channel(step, data, apply)
-
-
-def _by_channel(step: Step, data: Data, apply: Callable[[str], str]) -> str:
-    from .layers import flattened
-
-    return apply(step.image(data) if len(data.shape) == 4 else flattened(step, data))
+    return apply(step.as_it_lies(data))
 
 
 def _constant(step: Step, x: Any, value: Any) -> Tensor:

@@ -137,12 +137,9 @@ class _Walk:
         return self.builder.finish(result.name, result.softmax) if result.index is None else self._flat(result)
 
     def _flat(self, result: Data) -> Cnn:
-        from .layers import flattened
-
         step = Step(self.builder, "output", "output", ())
-        name = flattened(step, Data(result.name, (BATCH, torch.Size(result.shape[1:]).numel()),
-                                    result.places().reshape(BATCH, -1)))  # fmt: skip
-        return self.builder.finish(name, result.softmax)
+        places = result.places().reshape(BATCH, -1)
+        return self.builder.finish(step.features(Data(result.name, tuple(places.shape), places)), result.softmax)
 
     def _layer(self, node: fx.Node) -> None:
         kind, name = _kind(self.traced, node), _name(node)

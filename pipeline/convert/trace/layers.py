@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..cnn import Pair
+from ..cnn import Activation, Concat, MaxPool, Pair
 from .builder import exact
 from .data import Data, as_vector
 from .step import Step
@@ -56,24 +56,13 @@ def linear(step: Step, x: Any, weight: Tensor, bias: Tensor | None = None) -> st
     constant_weights(step, x, weight, bias)
     seen = as_vector(step.builder, x)
     if seen is None:
-        return step.builder.weighted(step.name, flattened(step, x), weight, bias)
+        return step.builder.weighted(step.name, step.features(x), weight, bias)
     name, order = seen
     if order is not None:  # the values lie in another order than (channel, y, x): the columns are put in that order
         columns = torch.empty_like(weight)
         columns[:, order] = weight
         weight = columns
     return step.builder.weighted(step.name, name, weight, bias)
-
-
-def flattened(step: Step, x: Data) -> str:
-    """The operand (n, features) as (n, features, 1, 1)."""
-    size = torch.Size(step.builder.shapes[x.name]).numel()
-    places = x.places()
-    alike = len(x.shape) == 2 and bool((places[1] == places[0] + size).all()) and bool((places[0] < size).all())
-    if not alike:
-        raise step.refuse(f"its input has shape {x.shape}", "flatten it to (n, features) before")
-    label = step.name if "flatten" in step.name else f"{step.name}_flatten"
-    return step.builder.choose_features(label, x.name, places[0].long())
 
 
 def batch_norm(
@@ -96,7 +85,7 @@ def batch_norm(
     if bias is not None:
         shift = shift + exact(bias)
     data = step.data(x)
-    value = step.image(data) if len(data.shape) == 4 else flattened(step, data)
+    value = step.as_it_lies(data)
     return step.builder.affine(step.name, value, scale, shift)
 
 
@@ -171,8 +160,6 @@ def max_pool2d(
 
 def _never_negative(step: Step, name: str) -> bool:
     """Whether a value comes straight from a ReLU or the like, so that zeros beside it change no maximum."""
-    from ..cnn import Activation, Concat, MaxPool
-
     node = step.builder.nodes.get(name)
     if isinstance(node, MaxPool | Concat):
         return all(_never_negative(step, before) for before in node.inputs)

@@ -10,7 +10,6 @@ from typing import Any
 from torch import nn
 
 from .data import BATCH, Data
-from .layers import flattened
 from .step import Step
 
 
@@ -24,7 +23,7 @@ def concat(step: Step, tensors: Any, dim: int = 0, *, axis: int | None = None) -
         raise step.refuse(f"it joins along axis {dim} of {parts[0].shape}", "join along the channels, axis 1")
     if axes == 4:
         return step.builder.concat(step.name, [step.image(part) for part in parts])
-    return step.builder.concat(step.name, [flattened(step, part) for part in parts])
+    return step.builder.concat(step.name, [step.features(part) for part in parts])
 
 
 def pad(step: Step, x: Any, pad: Any, mode: str = "constant", value: float | None = None) -> str:

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
+
 from ...errors import ConversionError
 from .builder import CnnBuilder
 from .data import Data, as_image
@@ -38,6 +40,20 @@ class Step:
                 "want (n, channel, height, width), with whole channels in any choice or order",
             )
         return name
+
+    def features(self, x: Data) -> str:
+        """The operand (n, features) as (n, features, 1, 1)."""
+        size = torch.Size(self.builder.shapes[x.name]).numel()
+        places = x.places()
+        alike = len(x.shape) == 2 and bool((places[1] == places[0] + size).all()) and bool((places[0] < size).all())
+        if not alike:
+            raise self.refuse(f"its input has shape {x.shape}", "flatten it to (n, features) before")
+        label = self.name if "flatten" in self.name else f"{self.name}_flatten"
+        return self.builder.choose_features(label, x.name, places[0].long())
+
+    def as_it_lies(self, x: Data) -> str:
+        """The operand as an image where it has four axes, else as features."""
+        return self.image(x) if len(x.shape) == 4 else self.features(x)
 
     def elementwise(self, x: Any, f: Callable[[str], str]) -> Data:
         """The result of something that works on each value alone, wherever the values lie by now."""
