@@ -19,6 +19,7 @@ KINDS = {
     "udp_in": ".udp_in:UdpIn",
     "samna": ".samna:Samna",
     "dv_network": ".dv_network:DvNetwork",
+    "outside_source": ".outside:OutsideSource",
     "filter": ".filter:Filter",
     "binner": ".binner:Binner",
     "encoder": ".encoder:Encoder",
@@ -29,6 +30,7 @@ KINDS = {
     "file": ".file:File",
     "score": ".score:Score",
     "udp_out": ".udp_out:UdpOut",
+    "outside_sink": ".outside:OutsideSink",
 }
 
 
