@@ -47,6 +47,7 @@ ECC = {
     "CN, TRE of 2/3": Method(percentile=100, v_init=2 / 3),
     "CN, TRE, pools that spike": Method.preset("ecc2022"),
     "CN, TRE, thresholds x 0.5": Method(percentile=100, v_init=0.5, threshold_scale=0.5),
+    "CN, TRE, several spikes of 1/4": Method(percentile=100, v_init=0.5, threshold_scale=0.25, max_spikes=64),
 }
 CANDIDATES = {preset.name: preset.method for preset in PRESETS} | {
     "calibrated at 16": replace(Method.preset("calibrated"), correction_timesteps=16),

@@ -1,6 +1,8 @@
 """`dvs convert` as a user types it: every kind of model and of data, the verdict, exit codes, and sentences."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -116,6 +118,18 @@ def test_the_carried_inputs_alone_are_judged_with_a_note(here, capsys):
     assert "the verdict is on the calibration inputs that the checkpoint carries" in said
     assert "accuracy means agreement with it" in said
     assert not (here / "n.html").exists()
+
+
+def test_without_torch_it_says_what_to_install():
+    code = (
+        "import sys; sys.modules['torch'] = None; from dvs_run.nodes.commands import main; sys.exit(main(sys.argv[1:]))"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code, "convert", "any.pt"], capture_output=True, text=True, check=False
+    )
+    assert found.returncode == 1
+    assert found.stderr.startswith("dvs convert: converting needs torch")
+    assert "pip install 'dvs-run[train]'" in found.stderr
 
 
 def test_without_a_name_the_network_is_called_after_the_model_and_lies_here(here, capsys):
