@@ -139,10 +139,10 @@ def _more(file: BinaryIO) -> tuple[bytes, str]:
 
 
 class TextWriter(RecordingWriter):
-    """Lines `t,x,y,p` with t in µs and p of 0 or 1, after a comment that says the sensor and a line of names."""
+    """Lines `t,x,y,p` with t in µs and p of 0 or 1, after one line of names and of a comment that says the sensor."""
 
     def _begin(self) -> None:
-        self._file.write(f"# sensor {self.sensor}, t in us\nt,x,y,p\n".encode())
+        self._file.write(f"t,x,y,p # sensor {self.sensor}, t in us\n".encode())
 
     def _write(self, events: np.ndarray) -> None:
         for start in range(0, len(events), 1 << 14):

@@ -43,13 +43,15 @@ def read_head(data: bytes, layout: str | None, time_unit: str | None) -> Head:
         fields = fields_of(text)
         if text and text[0] not in "#%" and _is_event(fields, order):
             break
-        size = fields if len(fields) == 2 and all(map(str.isdecimal, fields)) else _commented_size(text)
-        if size and sensor is None:
+        mark = re.search("[#%]", text)
+        comment = text[mark.start() :] if mark else ""
+        size = fields if len(fields) == 2 and all(map(str.isdecimal, fields)) else _commented_size(comment)
+        if size and sensor is None and all(0 < int(side) <= 65_535 for side in size):
             sensor = SensorSize(*map(int, size))
-        named = re.search(_COMMENTED_UNIT, text) if text[:1] in ("#", "%") else None
+        named = re.search(_COMMENTED_UNIT, comment)
         if named and not unit:
             unit, said["unit"] = named[1], "as the file says"
-        names, named_unit = _columns(text.lstrip("#% "))
+        names, named_unit = _columns(text.lstrip("#% ").partition("#")[0])
         if names and not order:
             order, said["order"] = names, "as the file says"
         if names and named_unit and not unit:
@@ -108,7 +110,7 @@ def _is_number(text: str) -> bool:
 
 
 def _commented_size(text: str) -> tuple[str, ...]:
-    found = _COMMENTED_SIZE.search(text) or _COMMENTED_SIDES.search(text) if text[:1] in ("#", "%") else None
+    found = _COMMENTED_SIZE.search(text) or _COMMENTED_SIDES.search(text)
     return found.groups() if found else ()
 
 

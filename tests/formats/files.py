@@ -77,7 +77,7 @@ def make(path, container, compression, events, sensor=SMALL, pieces=4) -> Made:
             count += len(given)
             marks.append((start, count))
     if container == "csv":
-        ends = [end for end in range(1, len(data) + 1) if data[end - 1 : end] == b"\n"][1:]  # of lines
+        ends = [end for end in range(1, len(data) + 1) if data[end - 1 : end] == b"\n"]  # of lines
         marks = [(end, n) for n, end in enumerate(ends)]
     if container == "npz":
         marks = [(len(data), len(events))]

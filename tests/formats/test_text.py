@@ -52,7 +52,11 @@ def test_lines_of_many_conventions_are_read(tmp_path, content, options):
 
 def test_the_sensor_is_the_stated_one_or_the_smallest_that_holds_all(tmp_path):
     path = tmp_path / "made.txt"
-    for head, sensor in (("320 200\n", (320, 200)), ("# sensor 300x280, t in s\n", (300, 280)), ("", (240, 180))):
+    for head, sensor in (
+        ("320 200\n", (320, 200)),
+        ("# sensor 300x280, t in s\n", (300, 280)),
+        ("0 70000\n", (240, 180)),
+    ):
         path.write_text(head + PLAIN)
         recording = open_recording(path)
         assert (recording.sensor.width, recording.sensor.height) == sensor
