@@ -8,8 +8,9 @@
 | max_spikes | 1, 2, 4 | bursts carry what comes late: fewer timesteps, more operations |
 | threshold_scale | 1, 1 / max_spikes | with bursts: their most spikes stand for λ: finer, more operations |
 
-v_init 0 is tried without bursts only. That makes 48, simple ones first; a search of little time tries the first ones.
-To these come the presets (methods/presets.py) of the same input that read the membrane of the last layer.
+v_init 0 is tried without bursts only. That makes 48, simple ones first. To these come the presets (methods/presets.py)
+of the same input that read the membrane of the last layer. A search of little time tries the first ones, so those that
+are good for most networks (FIRST) stand at the beginning.
 """
 
 from collections.abc import Collection
@@ -22,6 +23,7 @@ from ..methods.presets import PRESETS
 PERCENTILES = (99.9, 99.99, 99.0, 100.0)
 PER = ("layer", "channel")
 SPIKES = ((1, 1.0, 0.5), (2, 0.5, 0.5), (4, 0.25, 0.5), (1, 1.0, 0.0), (2, 1.0, 0.5), (4, 1.0, 0.5))
+FIRST = ("standard", "fine")
 VARIED = ("percentile", "per", "v_init", "max_spikes", "threshold_scale")
 
 
@@ -57,7 +59,8 @@ def candidates(base: Method, fixed: Collection[str] = ()) -> list[Candidate]:
     alike = [known for known in PRESETS if (known.method.input, known.method.readout) == (base.input, "membrane")]
     presets = [Candidate(known.name, replace(known.method, **same)) for known in alike if not varied_away]
     tried_already = [candidate.method for candidate in found.values()]
-    return [*found.values(), *(preset for preset in presets if preset.method not in tried_already)]
+    others = [*found.values(), *(preset for preset in presets if preset.method not in tried_already)]
+    return sorted(others, key=lambda candidate: candidate.name not in FIRST)
 
 
 def candidate_name(method: Method) -> str:
