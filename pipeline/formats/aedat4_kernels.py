@@ -25,7 +25,7 @@ def take(data, size, streams, codec, content, events, counts):
 
     `content`: room for what is unpacked. Both buffers end with SLACK bytes that are not used. `events` as PAIRED.
     """
-    at = kept = 0
+    at = kept = count = 0
     while True:
         if at + 8 > size:
             return at, kept, TAKEN if at == size else INCOMPLETE
@@ -39,6 +39,8 @@ def take(data, size, streams, codec, content, events, counts):
             counts[OTHERS] += 1
             at = end
             continue
+        if kept and kept + count > events.shape[0]:  # nor will the next one fit, which is not unpacked in vain
+            return at, kept, FULL
         buffer = data
         if codec == LZ4:
             unpacked = unpack_frame(data, start, end, content)

@@ -18,7 +18,8 @@ from .guard import is_steady
 from .lz4_frames import SLACK, TOO_SMALL
 from .source import Batch, Place, Reading
 
-BLOCK = 1 << 19  # bytes read at once
+BLOCKS = {"none": 1 << 19, "lz4": 1 << 18, "zstd": 1 << 17}  # bytes read at once: events for about one batch
+CONTENT = 1 << 18  # bytes of an unpacked packet, to begin with
 ROOM = 1 << 15  # events of a batch
 LARGEST = 1 << 28  # bytes of a packet, also unpacked: a second of the fastest camera
 _HEAD = layout.PACKET_HEADER
@@ -47,8 +48,8 @@ class Windows:
         self._file, self._sensor = file, sensor
         self._streams = np.array(streams, np.int64)
         self._codec = layout.CODECS[header.codec].removesuffix("_high")
-        self._data = _buffer(BLOCK)
-        self._content = _buffer(BLOCK if self._codec == "lz4" else 0)
+        self._data = _buffer(BLOCKS[self._codec])
+        self._content = _buffer(CONTENT if self._codec != "none" else 0)
         self._zstd = unpacker() if self._codec == "zstd" else None
         self._filled = 0  # bytes of `data` that are of the file, from `position` on
         self._room = ROOM
@@ -63,6 +64,9 @@ class Windows:
             self._end = self._size
         while self.position < self._end:
             self._filled += self._file.readinto(memoryview(self._data)[self._filled : -SLACK]) or 0
+            if self._filled < len(self._data) - SLACK:  # the file's end, also if it has become shorter since
+                self._size = self.position + self._filled
+                self._end = min(self._end, self._size)
             size = min(self._filled, self._end - self.position)
             events = np.empty(self._room, EVENT_DTYPE)
             counts = np.zeros(kernels.COUNTS, np.int64)
@@ -93,15 +97,20 @@ class Windows:
 
     def _take_zstd(self, size: int, events: np.ndarray, counts: np.ndarray) -> tuple[int, int, int]:
         """What kernels.take does."""
-        at = kept = 0
+        at = kept = added = 0
         ours, *others = self._streams.tolist()
         while at + _HEAD.size <= size:
             number, length = _HEAD.unpack_from(self._data, at)
             if at + _HEAD.size + length > size:
                 break
             if number == ours:
-                content = unpack_zstd(self._zstd, memoryview(self._data)[at + _HEAD.size : at + _HEAD.size + length])
-                added = kernels.add(content, 0, len(content), events, kept, counts)
+                if kept and kept + added > len(events):  # nor will the next one fit, which is not unpacked in vain
+                    return at, kept, kernels.FULL
+                unpacked = self._unpack_zstd(at + _HEAD.size, length)
+                if unpacked > len(self._content) - SLACK:
+                    counts[kernels.WANTED] = 2 * unpacked
+                    return at, kept, kernels.NO_CONTENT_ROOM
+                added = kernels.add(self._content, 0, unpacked, events, kept, counts)
                 if added < 0:
                     full = kernels.FULL if kept else kernels.NO_EVENT_ROOM
                     return at, kept, full if added == TOO_SMALL else kernels.DAMAGED
@@ -112,6 +121,17 @@ class Windows:
                 return at, kept, kernels.UNKNOWN
             at += _HEAD.size + length
         return at, kept, kernels.TAKEN if at == size else kernels.INCOMPLETE
+
+    def _unpack_zstd(self, at: int, length: int) -> int:
+        """Unpack these bytes of the window to `content`; how many they become. More than there is room: too many."""
+        import zstandard
+
+        room = memoryview(self._content)[:-SLACK]
+        try:
+            unpacked: int = self._zstd.stream_reader(memoryview(self._data)[at : at + length]).readinto(room)
+        except zstandard.ZstdError:
+            return 0  # which no packet is
+        return unpacked if unpacked < len(room) else unpacked + SLACK
 
     def _advance(self, used: int) -> None:
         """`used` bytes of the window are done with."""
@@ -135,7 +155,7 @@ class Windows:
         elif length > LARGEST:
             reading.report(f"a packet of {length} bytes, want at most {LARGEST}", self.position)
         else:
-            data = _buffer(max(_HEAD.size + length, BLOCK))
+            data = _buffer(max(_HEAD.size + length, len(self._data)))
             data[: self._filled] = self._data[: self._filled]
             self._data = data
 
@@ -155,14 +175,3 @@ class Windows:
 def _buffer(size: int) -> np.ndarray:
     """So many bytes, and those over which copies may run."""
     return np.empty(size + SLACK, np.uint8)
-
-
-def unpack_zstd(unpack: Any, data: Any) -> np.ndarray:
-    """The bytes that ZSTD has compressed; none if they are damaged, or more than LARGEST."""
-    import zstandard
-
-    try:
-        content = unpack.decompress(data, max_output_size=LARGEST)
-    except (zstandard.ZstdError, MemoryError):
-        return np.empty(0, np.uint8)
-    return np.frombuffer(content, np.uint8)

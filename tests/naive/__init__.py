@@ -6,7 +6,15 @@ One file a subject; nothing here is imported by the package.
 from .clocked import Clocked
 from .depth_first import DepthFirst
 from .float_network import fire_float, linear_float, run_float, values_float
-from .formats import Clock, decode_aedat2, decode_aedat31, decode_nmnist, decode_text, random_recorded_events
+from .formats import (
+    Clock,
+    decode_aedat2,
+    decode_aedat31,
+    decode_nmnist,
+    decode_text,
+    random_recorded_events,
+    unpack_lz4,
+)
 from .layers import Gates, along, constant_part, convolve, hand_on, routes_to, spread, sum_pool, weigh
 from .prophesee import decode_dat, decode_es, decode_evt2, decode_evt3, decode_evt21, triggers_of_evt2, triggers_of_evt3
 from .rows import fire_cell, sum_rows
@@ -57,4 +65,5 @@ __all__ = [
     "undo_png_filters",
     "values_float",
     "weigh",
+    "unpack_lz4",
 ]

@@ -1,5 +1,7 @@
 """Decoders of single words, and the clock of recordings. The fast ones: pipeline/formats."""
 
+from collections import deque
+
 import numpy as np
 
 from dvs_run.pipeline.events import EVENT_DTYPE
@@ -107,3 +109,41 @@ class Clock:
             t = self.last
         self.last = t
         return t
+
+
+def unpack_lz4(frame):
+    """The content of an LZ4 frame (version 1, no dictionary), checksums passed over."""
+    assert frame[:4] == b"\x04\x22\x4d\x18"
+    flags, at, content = frame[4], 7, bytearray()
+    at += 8 if flags & 8 else 0
+    while length := int.from_bytes(frame[at : at + 4], "little"):
+        block = frame[at + 4 : at + 4 + (length & 0x7FFF_FFFF)]
+        at += 4 + len(block) + (4 if flags & 16 else 0)
+        if length >> 31:
+            content += block
+        else:
+            _unpack_lz4_block(block, content)
+    return bytes(content)
+
+
+def _unpack_lz4_block(block, content):
+    block = deque(block)
+
+    def longer(length):
+        if length < 15:
+            return length
+        while True:
+            more = block.popleft()
+            length += more
+            if more < 255:
+                return length
+
+    while True:
+        token = block.popleft()
+        for _ in range(longer(token >> 4)):
+            content.append(block.popleft())
+        if not block:
+            return
+        offset = block.popleft() + 256 * block.popleft()
+        for _ in range(longer(token & 15) + 4):
+            content.append(content[-offset])
