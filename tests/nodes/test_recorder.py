@@ -216,7 +216,7 @@ def test_a_recorder_that_is_killed_leaves_a_file_with_all_but_what_was_not_writt
     os.kill(child.pid, signal.SIGKILL)
     given = int(child.communicate()[0].split()[-1])  # events that process() had taken, at least
     found, recording = read(path, on_error="stop")
-    assert recording.defects["not_closed"] == 1 or recording.fault is not None
+    assert "not_closed" in recording.defects or "within a packet" in str(recording.fault)  # the kill tore a write
     assert np.array_equal(found["t"], np.arange(len(found)))
     assert np.array_equal(found["y"], found["t"] // 64 % 64)
     assert len(found) >= given - 1_000 - 200
