@@ -17,7 +17,7 @@ from ..errors import EventError, RecordingError
 from ..events import EVENT_DTYPE, SensorSize
 from ..extras import Extra
 from ..kernel_cache import kernel
-from .aedat31_extras import extras_of
+from .aedat31_extras import MAX_BYTES, extras_of
 from .extent import sensor_of
 from .source import Batch, Place, Reading, ReadOptions, Source
 from .write import RecordingWriter
@@ -97,9 +97,12 @@ class Aedat31(Source):
             for header, position, length in self._packets(file, None, reading):
                 if header.kind == _POLARITY:
                     continue
+                held = min(length, os.fstat(file.fileno()).st_size - position - _HEADER.size)
                 file.seek(position + _HEADER.size)
                 try:
-                    found = extras_of(header.kind, header.size, header.overflows, file.read(length))
+                    if held > MAX_BYTES:
+                        raise ValueError(f"it has {held:,} bytes, want at most {MAX_BYTES:,}")
+                    found = extras_of(header.kind, header.size, header.overflows, file.read(held))
                 except ValueError as error:
                     reading.report(f"a packet of type {header.kind} is broken: {error}", position, last=False)
                 else:

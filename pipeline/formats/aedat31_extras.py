@@ -11,6 +11,7 @@ import numpy as np
 from ..extras import IMU_DTYPE, CameraFrame, Extra, imu_packet, trigger_packet
 
 SPECIAL, FRAMES, IMU6, IMU9 = 0, 2, 3, 4  # types of packets
+MAX_BYTES = 64 << 20  # of a packet; no logger writes a tenth of it
 _SPECIAL = np.dtype([("data", "<u4"), ("t", "<i4")])  # bits 1-7 of data: type
 _TYPES = {  # type of a special event: (kind, channel)
     1: (0, 0),

@@ -1,5 +1,6 @@
 """What a camera gives besides events: pictures, motion samples and triggers, on the clock of its events."""
 
+import contextlib
 import struct
 
 import numpy as np
@@ -195,6 +196,14 @@ def test_a_broken_packet_is_a_fault_that_can_be_skipped(tmp_path, packet, senten
     assert list(open_recording(path, on_error="stop").extras()) == []
 
 
+def test_a_packet_that_claims_to_be_enormous_takes_no_memory(tmp_path):
+    path = tmp_path / "a.aedat"
+    head = struct.pack("<hhiiiiii", 3, 1, 1 << 26, 4, 0, 1 << 30, 1 << 30, 0)
+    path.write_bytes(aedat31([ALL[0], ALL[1]]) + head + bytes(500))
+    recording = open_recording(path, on_error="stop")
+    assert len(joined(recording.extras())) == 3
+
+
 def davis(words, preferences=""):
     """An AEDAT 2 file of a DAVIS240C."""
     head = f"#!AER-DAT2.0\r\n# AEChip: eu.seebetter.ini.chips.davis.DAVIS240C\r\n{preferences}"
@@ -306,3 +315,27 @@ def test_containers_of_events_alone_have_no_extras(tmp_path, container):
     path = tmp_path / "a"
     path.write_bytes(make(path, container, "none", naive.random_recorded_events(50, SMALL, 1)).data)
     assert list(open_recording(path).extras()) == []
+
+
+@pytest.mark.parametrize("container", ["aedat31", "aedat2", "evt2", "evt3"])
+def test_mutated_files_give_extras_or_one_error(tmp_path, container):
+    still = [
+        word for n in range(60) for word in ((20 << 22, 99 * n), *motion(99 * n + 5, STILL), (1 << 10 | 2, 99 * n + 9))
+    ]
+    data = {
+        "aedat31": lambda: aedat31(ALL * 3),
+        "aedat2": lambda: davis(still),
+        "evt2": lambda: b"% format EVT2;height=480;width=640\n" + np.array(raw_words("evt2", 1, 300), "<u4").tobytes(),
+        "evt3": lambda: b"% format EVT3;height=480;width=640\n" + np.array(raw_words("evt3", 1, 300), "<u2").tobytes(),
+    }[container]()
+    rng, path, read = np.random.default_rng(0), tmp_path / "a", 0
+    for _ in range(100):
+        mutated = bytearray(data)
+        for at in rng.integers(0, len(data), 3).tolist():
+            mutated[at] = int(rng.integers(256))
+        cut = rng.integers(0, len(data), 2).tolist()
+        del mutated[min(cut) : min(cut) + cut[0] % 7]
+        path.write_bytes(mutated)
+        with contextlib.suppress(RecordingError):
+            read += sum(1 for _ in open_recording(path, on_error="skip").extras())
+    assert read > 100
