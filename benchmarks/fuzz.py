@@ -21,7 +21,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.formats import files
+import h5py
+import numpy as np
+
+from tests.formats import files, ros_files
 
 from .accuracy import write
 
@@ -36,6 +39,7 @@ class Sample(NamedTuple):
     path: Path
     header: int  # its first bytes that are a header
     options: dict[str, Any]  # of open_recording
+    share: float = 1.0  # of the number of files asked for: less where each of them starts a process
 
 
 def main() -> None:
@@ -48,7 +52,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for sample in samples(Path(folder)):
             if not options.only or sample.options["container"] in options.only:
-                results[sample.name] = fuzz(sample, options.files, options.seed)
+                results[sample.name] = fuzz(sample, round(options.files * sample.share), options.seed)
                 print(sample.name, json.dumps(results[sample.name]), flush=True)
     if not options.only:
         print(f"written to {write('fuzz', {'seed': options.seed, **results})}")
@@ -58,13 +62,29 @@ def main() -> None:
 
 def samples(folder: Path) -> Iterator[Sample]:
     """One recording of every container and compression, of a few dozen events."""
+    told = {"sensor": (files.SMALL.width, files.SMALL.height)}
     for container, compression in files.READ:
         name = container if compression == "none" else f"{container}, {compression}"
         path = folder / name.replace(", ", "-")
         made = files.make(path, container, compression, files.events_for_all(60))
         path.write_bytes(made.data)
         header = min(made.marks[0][0], len(made.data)) if len(made.marks) > 1 else 128
-        yield Sample(name, path, header, {"container": container, "sensor": (files.SMALL.width, files.SMALL.height)})
+        yield Sample(name, path, header, {"container": container, **told})
+    yield from _bags(folder, told)
+    with h5py.File(folder / "hdf5", "w") as file:
+        for name in "txyp":
+            file[f"events/{name}"] = files.events_for_all(60)[name]
+    yield Sample("hdf5", folder / "hdf5", 512, {"container": "hdf5", **told}, share=0.01)
+
+
+def _bags(folder: Path, told: dict[str, Any]) -> Iterator[Sample]:
+    for kind in ("bag", "bag lz4", "mcap", "mcap zstd", "db3"):
+        store, parts = ros_files.store_for(kind), np.array_split(files.events_for_all(60), 4)
+        messages = [("/dvs/events", ros_files.array(store, kind, part, files.SMALL)) for part in parts]
+        path = ros_files.write_bag(folder, kind, messages, chunk_bytes=400)
+        container = {"bag": "rosbag"}.get(kind.split()[0], kind.split()[0])
+        name = container + kind[len(kind.split()[0]) :].replace(" ", ", ")
+        yield Sample(name, path.rename(folder / name.replace(", ", "-")), 512, {"container": container, **told})
 
 
 def fuzz(sample: Sample, count: int, seed: int) -> dict[str, Any]:

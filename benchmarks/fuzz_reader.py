@@ -33,6 +33,7 @@ class Damaged:
 
     def __init__(self, data: bytes, options: dict[str, Any], header: int, path: Path) -> None:
         self.data, self.header, self.path = data, header, path
+        self._blocks = chunks_of_mcap(data) if options.get("container") == "mcap" else None
         sensor = options.get("sensor")
         self.options = {**options, "sensor": SensorSize(*sensor) if sensor else None}
         self.container = options.get("container")
@@ -42,6 +43,8 @@ class Damaged:
 
     def whole_before(self, position: int) -> int:
         """How many events the undamaged file delivers if it ends at `position`: these no later damage may touch."""
+        if self._blocks is not None:
+            position = max((begin for begin in self._blocks if begin <= position), default=0)
         if position not in self._whole:
             self.path.write_bytes(self.data[:position])
             events, _, _ = read(self.path, "raise", self.options)
@@ -64,6 +67,15 @@ class Damaged:
         wrong = _wrong(events, expected, self.options["sensor"], error, self.path)
         kind = "whole" if error is None else "fault" if found else "refused"
         return {"kind": kind, "events": len(events), "prefix": len(expected), **({"wrong": wrong} if wrong else {})}
+
+
+def chunks_of_mcap(data: bytes) -> list[int]:
+    """Where the records of a bag begin. One has a checksum: damage anywhere in it makes all of it suspect."""
+    begins, at = [], 8
+    while at + 9 <= len(data):
+        begins.append(at)
+        at += 9 + int.from_bytes(data[at + 1 : at + 9], "little")
+    return begins
 
 
 def read(path: Path, on_error: Any, options: dict[str, Any]) -> tuple[np.ndarray, str | None, Exception | None]:

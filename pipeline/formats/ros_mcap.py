@@ -18,6 +18,7 @@ class Mcap(Bag):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self._schemas: dict[int, str] = {}
+        self._topics: dict[int, Topic] = {}
 
     def summary(self) -> int:
         size = os.path.getsize(self.path)
@@ -81,13 +82,14 @@ class Mcap(Bag):
                 yield Found(at, number, message=data[22:])
             elif kind == self._SCHEMA:
                 number, length = struct.unpack_from("<HI", data)
-                self._schemas[number] = bytes(data[6 : 6 + length]).decode("utf-8", "replace")
+                self._schemas.setdefault(number, bytes(data[6 : 6 + length]).decode("utf-8", "replace"))
             elif kind == self._CHANNEL:
                 number, schema, length = struct.unpack_from("<HHI", data)
                 name = bytes(data[8 : 8 + length]).decode("utf-8", "replace")
                 (more,) = struct.unpack_from("<I", data, 8 + length)
                 encoding = bytes(data[12 + length : 12 + length + more])
                 of = self._schemas.get(schema, "").replace("/msg/", "/")
-                yield Found(at, number, Topic(name, of, encoding != b"ros1"))
+                topic = self._topics.setdefault(number, Topic(name, of, encoding != b"ros1"))
+                yield Found(at, number, topic)  # as first told: repetitions at the end may be damaged
         except struct.error:
             yield Found(at, fault="a record shorter than its fields: damage", is_last=False)
