@@ -13,7 +13,7 @@ from ...pipeline.convert.load import LoadedModel, load_model
 from ...pipeline.convert.search import Choice, Parts, choose
 from ...pipeline.convert.search.page import choice_section
 from ...pipeline.errors import counted
-from ...pipeline.network import Network
+from ...pipeline.network import Delay, Network
 from .convert_choice import Progress, print_choice
 from .convert_data import class_names, the_classes, the_parts
 from .convert_order import Order, Settings, more_settings
@@ -180,5 +180,6 @@ def _say_what_was_written(
     if page is not None:
         console.print(f"the verdict with its plots: {page}", markup=False)
     if choice is not None:
-        steps = counted(choice.knee.timesteps, "timestep")
+        waits = network.readout.start_step if isinstance(network.layers[0], Delay) else 0  # for its delayed input
+        steps = counted(choice.knee.timesteps + waits, "timestep")
         console.print(f"chosen to decide after {steps}: --timesteps of `dvs evaluate`", markup=False)

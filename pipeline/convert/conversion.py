@@ -108,7 +108,7 @@ def convert(
     network = Network(built.layers, shape, tuple(labels), readout, timestep_us, state_window_us)
     network, more = finished(network, cnn, built.lambdas, inputs, method, progress)
     network, smaller = runnable(network)
-    _begun(network, check_timesteps)
+    _refuse_late_starts(network, check_timesteps)
     notes = [*cnn.notes, *built.notes, *remarks, *more, *smaller]
     network = replace(network, provenance=_provenance(method, built, inputs, notes, source))
     checked = replace(network, readout=replace(readout, kind="membrane")) if "softmax" in readout.kind else network
@@ -123,7 +123,10 @@ def convert(
 
 
 def with_delays(network: Network, delays_us: Sequence[int]) -> Network:
-    """The same network behind a Delay: its input channels become groups, each the stream's channels at one delay."""
+    """The same network behind a Delay: its input channels become groups, each the stream's channels at one delay.
+
+    The readout counts no evidence before the longest delay has passed: until then a part of the input is missing.
+    """
     channels, height, width = network.input_shape
     if channels % len(delays_us):
         inputs = counted(channels, "input channel")
@@ -133,10 +136,13 @@ def with_delays(network: Network, delays_us: Sequence[int]) -> Network:
         replace(layer, inputs=tuple(delay.name if name == "input" else name for name in layer.inputs))
         for layer in network.layers
     )
-    return replace(network, layers=(delay, *behind), input_shape=(channels // len(delays_us), height, width))
+    missing = max(delays_us) // network.timestep_us if network.timestep_us else 0
+    readout = replace(network.readout, start_step=max(network.readout.start_step, missing))
+    shape = (channels // len(delays_us), height, width)
+    return replace(network, layers=(delay, *behind), input_shape=shape, readout=readout)
 
 
-def _begun(network: Network, check_timesteps: int) -> None:
+def _refuse_late_starts(network: Network, check_timesteps: int) -> None:
     """Refuse a check that ends before the last neurons and the readout have started."""
     starts = [layer.start_step for layer in network.layers if isinstance(layer, Neurons)]
     last = max([network.readout.start_step, *starts])

@@ -155,6 +155,7 @@ def test_delays_become_a_layer_of_the_network():
     assert network.input_shape == (1, 16, 16)
     assert isinstance(network.layers[0], Delay)
     assert network.shapes()["delay"] == nets.SHAPE
+    assert network.readout.start_step == 5  # what is decided before was seen without the delayed input
     assert convert(model, nets.SHAPE, nets.LABELS, nets.inputs(), delays_us=(0,)).network.input_shape == nets.SHAPE
 
 

@@ -52,7 +52,7 @@ class Images:
             )
         self.images = images.detach().cpu().float()
         if not torch.isfinite(self.images).all():
-            raise ConversionError("validation inputs hold infinite or undefined values")
+            raise ConversionError("validation inputs hold infinite or undefined values; leave those out")
         self.n, self.timesteps, self.coding = len(images), timesteps, coding
         self._scale = float(network.provenance.get("input_scale", 1.0))
         self._step_us = network.timestep_us or STEP_US
@@ -114,7 +114,9 @@ class Recordings:
         self._delays = [delay // network.timestep_us for delay in delays_us]
         window_us, readout_us = network.state_window_us, network.readout.window_us
         self._window = timesteps if window_us is None else max(1, window_us // network.timestep_us)
-        self._judged = timesteps if readout_us is None else min(timesteps, readout_us // network.timestep_us)
+        self._judged = max(1, timesteps - network.readout.start_step)  # the last so many timesteps
+        if readout_us is not None:
+            self._judged = min(self._judged, readout_us // network.timestep_us)
 
     def windows(self, chosen: np.ndarray) -> Iterator[tuple[float, Tensor]]:
         for start in range(0, self.timesteps, self._window):
