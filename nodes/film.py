@@ -10,8 +10,9 @@ from pydantic import Field
 
 from ..pipeline.events import EventPacket, SensorSize
 from ..pipeline.stream import LabelSpan, StreamInfo
+from .messages import Payload
 from .packets import moved
-from .simulated import Paced, PacedConfig, ShownConfig
+from .simulated import PacedConfig, ShownConfig, SimulatedSource
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +24,7 @@ class FilmConfig(ShownConfig, PacedConfig):
     loop: Annotated[bool, Field(description="true: begin again at the end, until stopped")] = False
 
 
-class Film(Paced):
+class Film(SimulatedSource):
     """A StreamInfo, then what the camera sees of the film."""
 
     Config, emits, paths = FilmConfig, EventPacket, ("path",)
@@ -40,11 +41,11 @@ class Film(Paced):
     def open(self) -> None:
         from ..pipeline.simulate.film import open_frames
 
-        self._begin()
+        self.start()
         sensor = SensorSize(*self.config.sensor) if self.config.sensor else None
         self._shown = open_frames(self.config.path, sensor, self.config.fit, self.config.frames_per_second)
 
-    def produce(self) -> Iterator[StreamInfo | EventPacket]:
+    def produce(self) -> Iterator[Payload]:
         from ..pipeline.formats import read_labels
         from ..pipeline.simulate.film import filmed
         from ..pipeline.simulate.pixel import PixelSettings
@@ -56,7 +57,7 @@ class Film(Paced):
             spans = (LabelSpan(span.label, span.t_start_us + by_us, span.t_stop_us + by_us) for span in labels)
             yield StreamInfo(path.name, self._shown.sensor, labels=tuple(spans))
             packets = filmed(self._shown, pixels, self.config.seed, self.config.gamma)
-            yield from self._paced(moved(packets, by_us) if by_us else packets, by_us)
+            yield from self.paced(moved(packets, by_us) if by_us else packets, by_us)
 
     def close(self) -> None:
         if hasattr(self, "_shown"):

@@ -12,8 +12,9 @@ from ..pipeline.errors import RecordingError, counted
 from ..pipeline.events import EventPacket
 from ..pipeline.stream import LabelSpan, StreamInfo
 from .images import FOREVER_US
+from .messages import Payload
 from .node import Row
-from .simulated import Paced, PacedConfig
+from .simulated import PacedConfig, SimulatedSource
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +36,7 @@ class PicturesConfig(PacedConfig):
     shuffle_seed: Annotated[int | None, Field(ge=0, description="in an order drawn with this seed")] = None
 
 
-class Pictures(Paced):
+class Pictures(SimulatedSource):
     """For each picture a StreamInfo with its label, then the events of its motion, seeded by `seed` + its number."""
 
     Config, emits, paths = PicturesConfig, EventPacket, ("path", "labels")
@@ -49,13 +50,14 @@ class Pictures(Paced):
     def open(self) -> None:
         from ..pipeline.simulate.picture_sets import open_pictures
 
-        self._begin()
+        self.start()
+        self._shown = 0
         self._pictures = open_pictures(self.config.path, self.config.part, self.config.labels)
         if self.config.first >= len(self._pictures):
             found = counted(len(self._pictures), "picture")
             raise RecordingError(f"{self.config.path} has {found}, `first` is {self.config.first}; want a smaller one")
 
-    def produce(self) -> Iterator[StreamInfo | EventPacket]:
+    def produce(self) -> Iterator[Payload]:
         from ..pipeline.simulate import cifar_loop, saccade
 
         first, count, name = self.config.first, self.config.count, Path(self.config.path).name
@@ -73,7 +75,8 @@ class Pictures(Paced):
                 events = cifar_loop.simulate_cifar_loop(picture, seed, pixels=self.config.pixels(cifar_loop.PIXELS))
             spans = () if label is None else (LabelSpan(label, 0, FOREVER_US),)
             yield StreamInfo(f"{name}[{number}]", sensor, labels=spans)
-            yield from self._paced(iter([EventPacket(events, stop_us)]), 0)
+            self._shown += 1
+            yield from self.paced(iter([EventPacket(events, stop_us)]), 0)
 
     def report(self) -> list[Row]:
-        return [("pictures", f"{self._streams:,} of {len(self._pictures):,}"), *super().report()[1:]]
+        return [("pictures", f"{self._shown:,} of {len(self._pictures):,}"), *super().report()]

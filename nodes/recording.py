@@ -22,15 +22,14 @@ from ..pipeline.errors import RecordingError, counted
 from ..pipeline.events import EventPacket, SensorSize
 from ..pipeline.extras import CameraFrame, Extra, ImuPacket, TriggerPacket
 from ..pipeline.stream import LabelSpan, StreamInfo
-from .node import Row, Source
-from .pace import Pace
-from .packets import Extras, cut_packets, moved
+from .node import Row
+from .paced import PacedSource
+from .packets import Extras, moved
 
 if TYPE_CHECKING:
     from ..pipeline.datasets import Sample
     from ..pipeline.formats import Recording as Opened
 
-DEFAULT_PACKET_US = 1_000
 ALSO = {"frames": CameraFrame, "imu": ImuPacket, "triggers": TriggerPacket}
 
 
@@ -111,7 +110,7 @@ class RecordingConfig:
             raise RecordingError(f"stop_us is {self.stop_us}, want more than start_us ({self.start_us})")
 
 
-class Recording(Source):
+class Recording(PacedSource):
     """Recordings in, a StreamInfo and event packets for each out."""
 
     Config, paths = RecordingConfig, ("path",)
@@ -131,10 +130,8 @@ class Recording(Source):
     def open(self) -> None:
         from ..pipeline.formats import open_recording
 
-        self._pace = Pace(self.config.pace)
-        self._packet_us = self.config.packet_us or DEFAULT_PACKET_US  # when paced
-        self._recordings = self._events = self._faults = self._silent = 0
-        self._span_us = self._reached_us = 0
+        self.start()
+        self._recordings = self._faults = self._silent = 0
         self._begins: dict[str, int] = {}  # by path: time of its first event, once known
         self._defects: dict[str, int] = {}
         self._open_recording = open_recording
@@ -213,7 +210,7 @@ class Recording(Source):
                 whole = itertools.chain((first,), packets)
                 kinds = tuple(ALSO[kind] for kind in self.config.also or ())
                 extras = Extras(recording.extras() if kinds else iter(()), kinds, by_us)
-                yield from self._paced(moved(whole, by_us) if by_us else whole, extras, self._begins[key] + by_us)
+                yield from self.paced(moved(whole, by_us) if by_us else whole, self._begins[key] + by_us, extras)
             finally:
                 for name, count in recording.defects.items():
                     self._defects[name] = self._defects.get(name, 0) + count
@@ -231,24 +228,6 @@ class Recording(Source):
             how = {"layout": config.layout, "container": config.container, "time_unit": config.time_unit}
             return self._open_recording(item, sensor=sensor, stream_id=config.stream, **how, **options)
         return item.open(**options)
-
-    def _paced(self, packets: Iterator[EventPacket], extras: Extras, begin_us: int) -> Iterator[EventPacket | Extra]:
-        self._pace.begin(begin_us)
-        if self._pace.speed is not None:
-            packets = cut_packets(packets, begin_us, self._packet_us)
-        stop_us = begin_us
-        try:
-            for packet in packets:
-                stop_us = packet.t_stop_us
-                self.origin_ns = self._pace.wait(stop_us, self.wait_until)
-                self._events += len(packet.events)
-                yield from extras.until(stop_us)
-                yield packet
-            yield from extras.rest()
-        finally:
-            self.origin_ns = None
-            self._span_us += stop_us - begin_us
-            self._reached_us = max(self._reached_us, stop_us)
 
     def _labels(self, recording: "Opened") -> tuple[LabelSpan, ...]:
         if self.config.labels == "folder":

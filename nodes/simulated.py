@@ -1,19 +1,15 @@
 """What the sources before the simulated camera share (film, webcam, pictures): how its pixels are, and the pace."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from ..pipeline.errors import counted
-from ..pipeline.events import EventPacket, SensorSize
+from ..pipeline.events import SensorSize
 from ..pipeline.simulate.pixel import PixelSettings
-from .node import Row, Source
-from .pace import Pace
-from .packets import cut_packets
-
-DEFAULT_PACKET_US = 1_000
+from .node import Row
+from .paced import DEFAULT_PACKET_US, PacedSource
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,32 +65,9 @@ class PacedConfig(SimulatedConfig):
     ] = DEFAULT_PACKET_US
 
 
-class Paced(Source):
-    """Hands on packets when they are due. A subclass calls `_begin` in open, and `_paced` for each stream."""
-
-    config: PacedConfig
-
-    def _begin(self) -> None:
-        self._pace = Pace(self.config.pace)
-        self._streams = self._events = self._span_us = self._reached_us = 0
-
-    def _paced(self, packets: Iterator[EventPacket], begin_us: int) -> Iterator[EventPacket]:
-        self._streams += 1
-        self._pace.begin(begin_us)
-        if self._pace.speed is not None:
-            packets = cut_packets(packets, begin_us, self.config.packet_us)
-        stop_us = begin_us
-        try:
-            for packet in packets:
-                stop_us = packet.t_stop_us
-                self.origin_ns = self._pace.wait(stop_us, self.wait_until)
-                self._events += len(packet.events)
-                yield packet
-        finally:
-            self.origin_ns = None
-            self._span_us += stop_us - begin_us
-            self._reached_us = max(self._reached_us, stop_us)
+class SimulatedSource(PacedSource):
+    """What a simulated camera sees, handed on when it is due."""
 
     def report(self) -> list[Row]:
-        what = f"{self._streams:,}, {counted(self._events, 'event')} in {self._span_us / 1e6:,.3f} s"
+        what = f"{counted(self._events, 'event')} in {self._span_us / 1e6:,.3f} s"
         return [("simulated", what), ("pace", str(self._pace))]
