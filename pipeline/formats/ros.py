@@ -38,6 +38,7 @@ class RosBag(Source):
             known = ", ".join(of_events)
             raise RecordingError(f"{path}: {wanted!r} is no topic with events; those are {known}", path)
         self._topic = wanted
+        self._numbers = {number for number, topic in self._topics.items() if topic.name == wanted}
         kinds = {topic.kind for topic in self._topics.values() if topic.name == wanted}
         self.details = {"topics": ", ".join(of_events), "topic read": wanted, "messages": ", ".join(sorted(kinds))}
         self.sensor = options.sensor or self._stated() or sensor_of(self, path)
@@ -92,7 +93,9 @@ class RosBag(Source):
 
     def _is_ours(self, number: int) -> bool:
         topic = self._topics.get(number)
-        return topic is not None and topic.name == self._topic and topic.kind in ARRAYS + PACKETS
+        if topic is None or topic.kind not in ARRAYS + PACKETS:
+            return False
+        return topic.name == self._topic or number in self._numbers
 
     def _find_topics(self) -> None:
         """As the end of the bag lists them; else as they come, in its first part."""
@@ -124,7 +127,7 @@ class RosBag(Source):
                 continue
             if 0 < content.width <= 65_535 and 0 < content.height <= 65_535:
                 if content.encoding:
-                    self.codec = content.encoding
+                    self.details["encoding"] = content.encoding
                 return SensorSize(content.width, content.height)
             looked_at += 1
             if looked_at > _MANY:

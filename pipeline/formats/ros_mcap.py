@@ -29,6 +29,8 @@ class Mcap(Bag):
         return place if self.start < place < size else 0
 
     def walk(self, position: int) -> Iterator[Found]:
+        if position == self.start:  # what the list at the end says counts only until then: it may be damaged
+            self._schemas, self._topics = {}, {}
         end = os.path.getsize(self.path)
         with open(self.path, "rb", buffering=0) as file:
             while position < end:

@@ -87,7 +87,7 @@ def test_every_encoding_of_camera_words_is_read(tmp_path, kind):
         ]
         events, recording = read_all(write_bag(folder, kind, messages))
         assert np.array_equal(events, EVENTS), encoding
-        assert recording.codec == encoding
+        assert recording.details["encoding"] == encoding
 
 
 @pytest.mark.parametrize("kind", ["bag", "mcap", "db3"])
