@@ -105,7 +105,8 @@ class Film:
             opened = av.open(name, format=self.container, options=self.options)
         except (av.error.FFmpegError, ValueError, OSError) as error:
             reason = getattr(error, "strerror", None) or error
-            raise RecordingError(f"{name}: cannot be opened as a film: {reason}", name) from None
+            what = "webcam" if self.live else "film"
+            raise RecordingError(f"{name}: cannot be opened as a {what}: {reason}", name) from None
         if not opened.streams.video:
             opened.close()
             raise RecordingError(f"{name}: holds no pictures (sound only?)", name)

@@ -144,7 +144,7 @@ def test_a_webcam_that_was_unplugged_is_another_stream_when_it_is_back(monkeypat
 
 def test_a_webcam_that_is_not_there_is_told():
     pytest.importorskip("av", reason="needs the extra `video`")
-    with pytest.raises(RecordingError, match="/dev/none: cannot be opened as a film"):
+    with pytest.raises(RecordingError, match="/dev/none: cannot be opened as a webcam"):
         Webcam(WebcamConfig(device="/dev/none", driver="v4l2")).open()
 
 
