@@ -73,6 +73,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--validation", type=int, default=1000, help="images of the training set")
     parser.add_argument("--some", type=int, default=1000, help="test images of ablation and ecc")
+    parser.add_argument("--tested", type=int, default=10_000, help="test images of test")
     parser.add_argument("--pieces", type=Path, default=Path("runs/conversion-cifar10"))
     parser.add_argument("--result", default="conversion-cifar10", help="name of the file in benchmarks/results")
     parser.add_argument("--only", default="", help="rows whose name holds this")
@@ -84,7 +85,7 @@ def main() -> None:
         as_inputs(images[VALIDATION_FROM:last]), labels[VALIDATION_FROM:last], f"training images {VALIDATION_FROM}.."
     )
     command = (
-        f"python -m benchmarks.conversion_cifar10 {' '.join(ROWS)} --validation {given.validation} --some {given.some} "
+        f"python -m benchmarks.conversion_cifar10 {' '.join(ROWS)} --validation {given.validation} --some {given.some} --tested {given.tested} "
         f"--model {given.model.name} --result {given.result} --data data/cifar-10-batches-bin"
     )
     bench = Bench(
@@ -97,8 +98,9 @@ def main() -> None:
     )
     images, labels = read_cifar10(given.data, "test")
     some = Shown(as_inputs(images[: given.some]), labels[: given.some], f"first {given.some} test images")
-    every = Shown(as_inputs(images), labels, "all test images")
-    of_part = {"choice": validation, "test": every, "ablation": some, "ecc": some}
+    name = "all test images" if given.tested >= len(images) else f"first {given.tested} test images"
+    tested = Shown(as_inputs(images[: given.tested]), labels[: given.tested], name)
+    of_part = {"choice": validation, "test": tested, "ablation": some, "ecc": some}
     for part in given.parts:
         shown = of_part[part]
         for name, method in ROWS[part].items():
