@@ -85,8 +85,8 @@ def main() -> None:
         as_inputs(images[VALIDATION_FROM:last]), labels[VALIDATION_FROM:last], f"training images {VALIDATION_FROM}.."
     )
     command = (
-        f"python -m benchmarks.conversion_cifar10 {' '.join(ROWS)} --validation {given.validation} --some {given.some} --tested {given.tested} "
-        f"--model {given.model.name} --result {given.result} --data data/cifar-10-batches-bin"
+        f"python -m benchmarks.conversion_cifar10 {' '.join(ROWS)} --validation {given.validation} --some {given.some} "
+        f"--tested {given.tested} --model {given.model.name} --result {given.result} --data data/cifar-10-batches-bin"
     )
     bench = Bench(
         given.result,
