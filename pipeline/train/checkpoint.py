@@ -16,7 +16,7 @@ import pickle
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import nn
@@ -73,14 +73,32 @@ def load_checkpoint(path: str | Path) -> tuple[nn.Sequential, dict[str, Any], di
         raise NetworkError(f"the weights in {path} do not fit its own layer list: {error}") from error
 
 
-def load_resume(path: Path, config: str) -> dict[str, Any]:
-    """What an interrupted training left in `path`. Raises NetworkError if that is unreadable or of another `config`."""
+class Stateful(Protocol):
+    """What torch trains with: a module, an optimizer, a schedule."""
+
+    def state_dict(self) -> Any: ...
+
+    def load_state_dict(self, state_dict: Any) -> Any: ...
+
+
+def save_resume(path: Path, config: str, parts: Mapping[str, Stateful], **progress: Any) -> None:
+    """Keep the parts of a training and how far it is, all or nothing. Raises DvsError where it cannot be written."""
+    save_whole({name: part.state_dict() for name, part in parts.items()} | progress | {"config": config}, path)
+
+
+def load_resume(path: Path, config: str, parts: Mapping[str, Stateful]) -> dict[str, Any]:
+    """Put the parts as an interrupted training left them in `path`; how far it was.
+
+    Raises NetworkError if `path` is unreadable or of another `config`.
+    """
     try:
         document = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
         raise NetworkError(f"{path} cannot be read ({type(error).__name__}); remove it to begin anew") from error
     if document["config"] != config:
         raise NetworkError(f"{path} was left by another config; remove it, or train without --resume to begin anew")
+    for name, part in parts.items():
+        part.load_state_dict(document[name])
     return dict(document)
 
 

@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn import functional
 
 from .binary import clip_shadow_weights
-from .checkpoint import load_resume, save_whole
+from .checkpoint import Stateful, load_resume, save_resume
 from .image_augment import Augment, augment
 
 
@@ -95,21 +95,13 @@ class ImageTrainer:
         return total / len(images)
 
     def _save(self) -> None:
-        document = {
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "schedule": self.schedule.state_dict(),
-            "epoch": self.epoch,
-            "config": self.config,
-        }
-        save_whole(document, self.resume_path)
+        save_resume(self.resume_path, self.config, self._parts(), epoch=self.epoch)
 
     def _load(self) -> None:
-        document = load_resume(self.resume_path, self.config)
-        self.model.load_state_dict(document["model"])
-        self.optimizer.load_state_dict(document["optimizer"])
-        self.schedule.load_state_dict(document["schedule"])
-        self.epoch = document["epoch"]
+        self.epoch = load_resume(self.resume_path, self.config, self._parts())["epoch"]
+
+    def _parts(self) -> dict[str, Stateful]:
+        return {"model": self.model, "optimizer": self.optimizer, "schedule": self.schedule}
 
 
 def as_input(images: torch.Tensor) -> torch.Tensor:

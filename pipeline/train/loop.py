@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from ..errors import NetworkError, counted
 from .binary import clip_shadow_weights
-from .checkpoint import load_checkpoint, load_resume, save_checkpoint, save_whole
+from .checkpoint import Stateful, load_checkpoint, load_resume, save_checkpoint, save_resume
 from .config import EventTraining, TrainConfigError, check
 from .evaluate import Accuracy, accuracy, pool_while_counting, recording_scores
 from .models import build_model
@@ -166,23 +166,16 @@ class Trainer:
         )
 
     def _save(self) -> None:
-        document = {
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "schedule": self.schedule.state_dict(),
-            "epoch": self.epoch,
-            "best": list(self.best),
-            "config": self.settings.model_dump_json(),
-        }
-        save_whole(document, self.resume_path)
+        config = self.settings.model_dump_json()
+        save_resume(self.resume_path, config, self._parts(), epoch=self.epoch, best=list(self.best))
 
     def _load(self) -> None:
-        document = load_resume(self.resume_path, self.settings.model_dump_json())
-        self.model.load_state_dict(document["model"])
-        self.optimizer.load_state_dict(document["optimizer"])
-        self.schedule.load_state_dict(document["schedule"])
-        self.epoch, self.best = document["epoch"], tuple(document["best"])
+        found = load_resume(self.resume_path, self.settings.model_dump_json(), self._parts())
+        self.epoch, self.best = found["epoch"], tuple(found["best"])
         self.say(f"resumed after epoch {self.epoch}")
+
+    def _parts(self) -> dict[str, Stateful]:
+        return {"model": self.model, "optimizer": self.optimizer, "schedule": self.schedule}
 
 
 def _start_model(settings: EventTraining, train_set: RecordingSet) -> nn.Sequential:
