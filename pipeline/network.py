@@ -3,7 +3,7 @@
 The layers are in layers.py and neurons.py; running the network is engine/'s work, making one from a CNN convert/'s. A
 file is one .npz: the arrays, and a JSON member `network.json` with everything else; it is never pickled.
 
-Meaning of a timestep, for every layer in order (papers.md 0.2; Rueckauer et al. 2017):
+Meaning of a timestep, for every layer in order (Rueckauer et al. 2017):
     v <- v + bias + sum of weight * spikes that arrive in this step      integrate everything first
     spike where v >= threshold                                           then fire
     v <- v - threshold (reset "subtract") or 0 (reset "zero")            then reset
@@ -73,7 +73,7 @@ BROKEN_FILE = (  # what zipfile, json, numpy and our own reading raise on a file
 
 @dataclass(frozen=True)
 class Readout:
-    """How a decision is read off the last layer (papers.md 0.11).
+    """How a decision is read off the last layer.
 
         "membrane"         evidence V of output k: all that arrived at it; no neurons, no reset. The default
         "count"            evidence: the spikes of a last layer of neurons
@@ -150,16 +150,8 @@ class Network:
     def save(self, path: str | Path) -> None:
         """Write one .npz: the same network gives the same bytes. Raises NetworkError where it cannot be written."""
         arrays: dict[str, np.ndarray] = {}
-        document = {
-            "version": FILE_VERSION,
-            "input_shape": self.input_shape,
-            "labels": self.labels,
-            "timestep_us": self.timestep_us,
-            "state_window_us": self.state_window_us,
-            "readout": asdict(self.readout),
-            "provenance": dict(self.provenance),
-            "layers": [_layer_to_json(layer, arrays) for layer in self.layers],
-        }
+        layers = [_layer_to_json(layer, arrays) for layer in self.layers]
+        document = {"version": FILE_VERSION, **self.document(), "layers": layers}
         text = json.dumps(document, indent=1, ensure_ascii=False).encode()
         try:
             with written_whole(path) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -170,6 +162,23 @@ class Network:
                     _write_member(archive, name + ".npy", buffer.getvalue())
         except OSError as error:
             raise NetworkError(f"{path} cannot be written: {error.strerror or error}") from error
+
+    def document(self) -> dict[str, Any]:
+        """All but the layers, as JSON takes it; `of_document` reads it."""
+        return {
+            "input_shape": self.input_shape,
+            "labels": self.labels,
+            "timestep_us": self.timestep_us,
+            "state_window_us": self.state_window_us,
+            "readout": asdict(self.readout),
+            "provenance": dict(self.provenance),
+        }
+
+    @staticmethod
+    def of_document(document: Mapping[str, Any], layers: tuple[Layer, ...]) -> "Network":
+        shape, labels = tuple(document["input_shape"]), tuple(document["labels"])
+        readout, provenance = Readout(**document["readout"]), document["provenance"]
+        return Network(layers, shape, labels, readout, document["timestep_us"], document["state_window_us"], provenance)
 
     @staticmethod
     def load(path: str | Path) -> "Network":
@@ -191,15 +200,7 @@ class Network:
                     for name in archive.namelist()
                     if name.endswith(".npy")
                 }
-            return Network(
-                layers=tuple(_layer_from_json(item, arrays) for item in document["layers"]),
-                input_shape=tuple(document["input_shape"]),
-                labels=tuple(document["labels"]),
-                readout=Readout(**document["readout"]),
-                timestep_us=document["timestep_us"],
-                state_window_us=document["state_window_us"],
-                provenance=document["provenance"],
-            )
+            return Network.of_document(document, tuple(_layer_from_json(item, arrays) for item in document["layers"]))
         except FileNotFoundError:
             raise NetworkError(f"there is no network file {path}; make one with `dvs convert`") from None
         except IsADirectoryError:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import NetworkError
-from ..network import BROKEN_FILE, LAYER_TYPES, Network, Readout
+from ..network import BROKEN_FILE, LAYER_TYPES, Network
 from .hdf5 import Tree
 from .nir_write import ARRAYS, FORMAT, KEY, NATIVE, to_tree
 
@@ -50,15 +50,8 @@ def _restored(tree: Tree, path: object) -> Network:
             f"{path}: the metadata {KEY!r} are of format {document.get('format')}, this program reads {FORMAT}"
         )
     nodes, arrays = tree["node"]["nodes"], tree["node"]["metadata"].get(ARRAYS, {})
-    return Network(
-        layers=tuple(_layer(item, nodes.get(item["node"], {}), arrays) for item in document["layers"]),
-        input_shape=tuple(document["input_shape"]),
-        labels=tuple(document["labels"]),
-        readout=Readout(**document["readout"]),
-        timestep_us=document["timestep_us"],
-        state_window_us=document["state_window_us"],
-        provenance=document["provenance"],
-    )
+    layers = (_layer(item, nodes.get(item["node"], {}), arrays) for item in document["layers"])
+    return Network.of_document(document, tuple(layers))
 
 
 def _layer(described: dict[str, Any], node: Tree, arrays: Tree) -> Any:

@@ -11,7 +11,7 @@ An Add has no node either: in NIR the edges that enter a node add up.
 """
 
 import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
@@ -54,16 +54,7 @@ def to_tree(network: Network) -> Tree:
     for layer in network.layers:
         graph.add(layer)
     graph.finish()
-    document = {
-        "format": FORMAT,
-        "input_shape": network.input_shape,
-        "labels": network.labels,
-        "timestep_us": network.timestep_us,
-        "state_window_us": network.state_window_us,
-        "readout": asdict(network.readout),
-        "provenance": dict(network.provenance),
-        "layers": graph.order,
-    }
+    document = {"format": FORMAT, **network.document(), "layers": graph.order}
     return {
         "version": NIR_VERSION,
         "node": {
