@@ -1,6 +1,6 @@
 """Turn one frame image into the input of a spiking network: Poisson spikes, or a constant current.
 
-Both yield one slice per timestep and know no labels and no networks. papers.md 0.8; Rueckauer et al. 2017, section 2.
+Both yield one slice per timestep and know no labels and no networks. Rueckauer et al. 2017 have both.
 """
 
 from collections.abc import Iterator

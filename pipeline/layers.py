@@ -87,7 +87,7 @@ class Linear(Layer):
 class SumPool2d(Layer):
     """z[c,y,x] = sum over ky, kx of s[c, y*stride + ky - padding, ...]: the spikes of a window together.
 
-    It is average pooling whose 1/(ky*kx) was folded into the next weights (papers.md 0.10).
+    It is average pooling whose 1/(ky*kx) was folded into the next weights.
     """
 
     kernel: Pair
@@ -102,7 +102,7 @@ class SumPool2d(Layer):
 class AvgPool2d(Layer):
     """z[c,y,x] = 1/(ky*kx) * sum over ky, kx of s[c, y*stride + ky - padding, ...]; padding counts as places with 0.
 
-    Folded into the weights on its path, it costs nothing and no spike is lost (papers.md 0.10).
+    Folded into the weights on its path, it costs nothing and no spike is lost.
     """
 
     kernel: Pair
@@ -136,7 +136,7 @@ class Flatten(Layer):
 
 @dataclass(frozen=True)
 class Concat(Layer):
-    """The inputs one behind the other along the channels (papers.md 0.13)."""
+    """The inputs one behind the other along the channels."""
 
     def output_shape(self, shapes: tuple[Shape, ...]) -> Shape:
         if len(shapes) < 2 or len({shape[1:] for shape in shapes}) != 1:
@@ -149,7 +149,7 @@ class Concat(Layer):
 
 @dataclass(frozen=True)
 class Add(Layer):
-    """z = s1 + s2 + ...: a residual connection, of currents or spikes alike (papers.md 0.13)."""
+    """z = s1 + s2 + ...: a residual connection, of currents or spikes alike."""
 
     def output_shape(self, shapes: tuple[Shape, ...]) -> Shape:
         if len(shapes) < 2 or len(set(shapes)) != 1:

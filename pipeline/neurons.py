@@ -17,7 +17,7 @@ GATES = ("fir", "average", "exponential", "or", "exact")
 
 @dataclass(frozen=True)
 class Neurons(Layer):
-    """What IF and LIF share: integrate everything that arrives in a step, then fire, then reset (papers.md 0.2).
+    """What IF and LIF share: integrate everything that arrives in a step, then fire, then reset.
 
         v <- v + input                            input: weighted spikes and biases of the step
         v <- max(v, v_min)                        if v_min is given
@@ -27,7 +27,7 @@ class Neurons(Layer):
 
     n is what it sends. More than one spike a step removes the ceiling of one spike per timestep (Sorbaro et al. 2020),
     negative spikes take back what was sent too early. A start_step keeps a deep layer silent while what its biases and
-    the first spikes before it bring means nothing yet ("voltage clamp", Rueckauer et al. 2017, papers.md 0.12).
+    the first spikes before it bring means nothing yet ("voltage clamp", Rueckauer et al. 2017).
     """
 
     threshold: np.ndarray  # float32 (channels,), > 0, in the units of v
@@ -68,7 +68,7 @@ class Neurons(Layer):
 
 @dataclass(frozen=True)
 class IF(Neurons):
-    """Integrate-and-fire neurons without a leak (papers.md 0.2; Rueckauer et al. 2017)."""
+    """Integrate-and-fire neurons without a leak (Rueckauer et al. 2017)."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class LIF(Neurons):
 
 @dataclass(frozen=True)
 class MaxPool2d(Layer):
-    """Spiking max pooling (papers.md 0.9; Rueckauer et al. 2017): the spikes of whichever input leads its window.
+    """Spiking max pooling (Rueckauer et al. 2017): the spikes of whichever input leads its window.
 
     x[j] is the spike count of input j in step t, counted from 1 since the state was last reset. Every input keeps a
     score R[j]; after the scores took in x of this step, each window passes x[j] of its place j with the largest R,

@@ -1,6 +1,6 @@
 """Choose an ExitRule on training samples, for a stated reliability 1 - e of its early answers.
 
-Wu's Top-K cutoff (papers.md F.2) takes for each timestep t, over 100 levels of the margin m,
+The Top-K cutoff (Wu et al. 2023) takes for each timestep t, over 100 levels of the margin m,
 
     C(t, b) = share of the samples with m(t) > b whose decision is right at t and stays right
     b(t)    = the smallest level with C(t, b) >= 1 - e

@@ -3,7 +3,7 @@
 Choosing its numbers is choose.py's work, endless streams are stream.py's. Two kinds, S the accumulated evidence:
 
     "margin"      m(t) = S_first(t) - S_second(t);  stop at the first t with m(t) > b(t)
-                  Top-K cutoff (Wu et al. 2023; papers.md F.2): b(t) is chosen per timestep on training samples
+                  Top-K cutoff (Wu et al. 2023): b(t) is chosen per timestep on training samples
     "sequential"  p_k(t) = softmax(a(t) S(t))_k;  stop at the first t with log(p_first / (1 - p_first)) > b
                   a sequential test of several hypotheses (MSPRT: Baum & Veeravalli 1994, equal priors). Where the
                   increments x(s) of S are independent given the class with log f_k(x) = a x_k + h(x), p is the

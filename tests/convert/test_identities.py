@@ -1,4 +1,4 @@
-"""The identities of rate theory (papers.md 0.3; Rueckauer et al. 2017, eqs. 4 to 9) hold for the neurons that we run.
+"""The identities of rate theory (Rueckauer et al. 2017) hold for the neurons that we run.
 
 Time-stepped in float64 on random inputs, to 1e-12; counts, where numbers are dyadic and every sum is exact, exactly.
 """
@@ -123,7 +123,7 @@ def test_to_start_at_a_share_of_the_threshold_is_to_fire_that_much_earlier(share
 
 
 def test_currents_of_changing_sign_break_the_closed_form_and_not_the_identity():
-    """Unevenness: what arrives late cannot take back what was sent. papers.md 0.3 counts 28 % of such trials."""
+    """Unevenness: what arrives late cannot take back what was sent."""
     random = np.random.default_rng(6)
     weights, spikes = random.normal(size=(8, 4000)) / 2, random.random((16, 8, 4000)) < 0.5
     charges = (spikes * weights).sum(1)
@@ -210,7 +210,7 @@ def test_the_slow_twin_keeps_the_identity_too():
 
 
 def test_weights_scaled_down_and_thresholds_scaled_up_are_one_network():
-    """Weight normalization and threshold balancing (papers.md 0.4, 0.5): scales of powers of two, so exactly alike."""
+    """Weight normalization and threshold balancing: scales of powers of two, so exactly alike."""
     balanced = deep_network(6)
     scale = {"if1": 4.0, "if2": 0.5, "if3": 8.0}
     of = {"conv1": "if1", "conv2": "if2", "fc": "if3"}

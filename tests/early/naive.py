@@ -25,7 +25,7 @@ def log_odds(scores, scale):
 
 
 def confidence(traces, t, level, wanted):
-    """C(t, level) of papers.md F.2: None where no sample has such a margin."""
+    """C(t, level) of the Top-K cutoff (Wu et al. 2023): None where no sample has such a margin."""
     kept = [
         all(traces.decisions[i, later] == wanted[i] for later in range(t, traces.timesteps))
         for i in range(len(traces))

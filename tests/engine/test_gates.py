@@ -1,4 +1,4 @@
-"""Spiking max pools pass what papers.md 0.9 says, in the form in which a step touches only what spiked."""
+"""Spiking max pools pass what MaxPool2d says, in the form in which a step touches only what spiked."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def passed_by(layer, x, score):
 
 
 def rates(rule):
-    """papers.md 0.9: the estimate R of every input after every step, updated in every step."""
+    """The estimate R of every input after every step, updated in every step."""
     estimate, t = np.zeros(SHAPE), 0
     while True:
         x = yield estimate

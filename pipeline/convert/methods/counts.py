@@ -1,6 +1,6 @@
 """The network on spike counts: every neuron is told how much arrives in T timesteps, and says how often it fires.
 
-    N = clip(floor((J + v(0)) / θ), 0, T)        J: what arrives in all T timesteps    (Wu et al. 2022; papers.md D.2)
+    N = clip(floor((J + v(0)) / θ), 0, T)        J: what arrives in all T timesteps    (Wu et al. 2022)
 
 It is a CNN of T levels, without time: no neuron fires early on excitation that inhibition takes back later, none late.
 Accuracies of ECC as published are of this form. The spiking network itself is Clocked's or an Engine's work; the

@@ -1,4 +1,4 @@
-"""Where membranes begin, and how long deep layers wait: what is said of the first timesteps (papers.md 0.12).
+"""Where membranes begin, and how long deep layers wait: what is said of the first timesteps.
 
     v_init "uniform"    each channel its own, drawn once from [-θ, θ) with a seed: channels do not fire in step
     v_init "-bias"      minus the current that arrives while nothing spikes: the first kick of the biases is taken back

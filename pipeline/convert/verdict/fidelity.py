@@ -1,7 +1,7 @@
 """How faithfully each population's firing rates carry the activations of the CNN: sums over samples, then figures.
 
 Everything is in units of λ, so that an activation of 1 wants a rate of 1. What the columns mean is told in measured.py
-(LayerFidelity); papers.md 0.3 has the identity that splits the error.
+(LayerFidelity), and the identity that splits the error.
 """
 
 from collections.abc import Callable, Mapping
@@ -39,7 +39,6 @@ class Wiring:
     weights: tuple[str, ...]
     sources: tuple[str, ...]
     behind_max_pool: bool
-    feeds_on_input: bool
 
 
 def wiring(network: Network, name: str) -> Wiring:
@@ -59,7 +58,7 @@ def wiring(network: Network, name: str) -> Wiring:
         fresh = [source for source in (() if layer is None else layer.inputs) if source not in seen]
         seen.update(fresh)
         waiting += fresh
-    return Wiring(tuple(weights), tuple(sources), pooled, "input" in seen)
+    return Wiring(tuple(weights), tuple(sources), pooled)
 
 
 class Tally:

@@ -73,7 +73,7 @@ class LayerFidelity:
 
     Errors are relative: norm of the difference / norm of the CNN's activation, over neurons and samples, in units of λ.
     Where the neurons reset by subtraction, do not leak and have no floor, rate + (v(T) - v(0)) / (T θ) is exactly what
-    arrived per timestep (papers.md 0.3), and the error splits into what arrived wrong and what the layer added:
+    arrived per timestep (Rueckauer et al. 2017), and the error splits into what arrived wrong and what the layer added:
     `clipping` (more arrived than it may fire), `early` (it fired more than arrived in the end: excitation came before
     inhibition), `late` (it could not fire any more what arrived late) and `rounding` (whole spikes in T timesteps).
     """
@@ -115,7 +115,7 @@ class Measured:
     layers: tuple[LayerFidelity, ...]
     layer_samples: int  # samples that the layers' figures are of
     macs: int  # multiply-accumulates of the CNN per sample
-    cnn_operations: int  # 2 per MAC, and 1 per neuron with a bias (papers.md 0.15, Rueckauer et al. 2017)
+    cnn_operations: int  # 2 per MAC, and 1 per neuron with a bias (Rueckauer et al. 2017)
     neurons: int
     folding_error: float  # largest difference of the imported CNN / largest output
     notes: tuple[str, ...] = ()

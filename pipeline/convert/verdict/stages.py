@@ -4,8 +4,9 @@ Each stage decides on the same samples, so that a loss is told apart from chance
 or rounding to the engine's numbers. The data must be labelled, and no choice may have been made on it. The clocked
 network sees all of it, the engine an evenly spaced part where all would take long; every figure says its n.
 
-Operations are papers.md 0.15's: the CNN takes 2 per MAC and 1 per neuron with a bias; a spike takes one per synapse it
-reaches (borders exact); a constant current into the first layer takes its MACs once. Neuron updates are no SynOps.
+Operations are those of Rueckauer et al. 2017: the CNN takes 2 per MAC and 1 per neuron with a bias; a spike takes one
+per synapse it reaches (borders exact); a constant current into the first layer takes its MACs once. Neuron updates are
+no SynOps.
 """
 
 from collections.abc import Sequence
