@@ -58,3 +58,8 @@ class ConversionError(DvsError):
 def counted(n: int, one: str, many: str = "") -> str:
     """A number and its noun, as in "1 channel" and "2,048 channels"."""
     return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
+def first_line(error: Exception, most: int = 200) -> str:
+    """What an error of others says, cut to one line; its kind where it says nothing."""
+    return str(error).splitlines()[0][:most] if str(error) else type(error).__name__

@@ -39,6 +39,7 @@ class Activation(Node):
     "quantized"    s * min(max(floor(x / s + shift), 0), n): a ReLU of n steps (QCFS has shift 1/2); without n no limit
     "sign"         1 where x >= 0, else -1
     "heaviside"    1 where x > 0, else 0
+    "not_negative" 1 where x >= 0, else 0: what folding makes of a sign, (sign(x) + 1) / 2
     """
 
     kind: str = "relu"

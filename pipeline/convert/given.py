@@ -23,7 +23,7 @@ def calibration_inputs(calibration: Any, shape: tuple[int, int, int]) -> Tensor:
         )
     inputs = calibration.detach().cpu().float()
     if not torch.isfinite(inputs).all():
-        raise ConversionError("calibration inputs hold infinite or undefined values")
+        raise ConversionError("calibration inputs hold infinite or undefined values; leave those inputs out")
     if not inputs.any():
         raise ConversionError("calibration inputs are all 0, which says nothing about any layer; give real inputs")
     return inputs
@@ -78,6 +78,6 @@ def all_given(cnn: Cnn, thresholds: Mapping[str, float]) -> None:
     for node in cnn.populations():
         if node.name not in thresholds and not node.relay:
             raise ConversionError(
-                f"thresholds say None for ReLU {node.name!r}, want a number above 0 for each; "
-                f"they name {', '.join(thresholds) or 'none'}"
+                f"thresholds leave out {node.name!r}, want a number above 0 for each; they name "
+                f"{', '.join(thresholds) or 'none'}"
             )

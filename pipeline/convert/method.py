@@ -73,9 +73,8 @@ class Method:
     input_scale: float = 1.0  # spikes or current per timestep for an input value of 1
     pool_rule: Literal["fir", "average", "exponential", "or", "exact"] = "exact"  # of spiking max pools
     max_pools: Literal["max", "average"] = "max"  # "average" in their place: another CNN
-    average_pools: Literal["behind", "neurons", "before"] = (
-        "behind"  # the neurons; or spiking; or "before": another CNN
-    )
+    average_pools: Literal["behind", "neurons", "before"] = "behind"  # the neurons, or as neurons; "before" them it is
+    # another CNN
     correction: Literal["none", "bias", "start", "both"] = "none"  # of mean rates, on calibration data
     correction_timesteps: int = 32  # at which they are right
     readout: Literal["membrane", "count", "softmax_rate", "softmax_poisson"] = "membrane"
@@ -115,11 +114,6 @@ class Method:
         given = self.threshold_scale
         return float(given.get(population, 1.0)) if isinstance(given, Mapping) else float(given)
 
-    @property
-    def start_share(self) -> float:
-        """v_init where it is a number; 0 where methods/start.py sets the membranes afterwards."""
-        return 0.0 if isinstance(self.v_init, str) else float(self.v_init)
-
     @staticmethod
     def preset(name: str) -> "Method":
         """The settings of a published system (methods/presets.py). Raises ConversionError for an unknown name."""
@@ -132,10 +126,9 @@ class Method:
         always = ("percentile", "over", "per", "reset", "v_init", "input_scale")
         plain = asdict(self)
         plain["lambdas"] = sorted(self.lambdas)  # their values are in the provenance's own "lambdas"
-        default = Method
         return {
             f.name: plain[f.name]
-            for f in fields(default)
+            for f in fields(self)
             if f.name in always or (f.name != "lambdas" and getattr(self, f.name) != f.default)
         }
 

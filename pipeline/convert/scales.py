@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ConversionError
+from .activation import BITS
 from .cnn import Activation, Cnn
 from .method import Method
 
@@ -126,7 +127,7 @@ class _Largest:
             values = np.broadcast_to(np.asarray(self.given, np.float64), (channels,)).copy()
             if not (values > 0).all():
                 raise ConversionError(f"the λ given for {self.node.name!r} is {self.given}, want above 0")
-        elif self.node.kind in ("sign", "heaviside") or method.normalization == "none":
+        elif self.node.kind in BITS or method.normalization == "none":
             values = np.ones(channels)
         else:
             found = np.array([self._lambda(row, method) for row in range(self.rows)])

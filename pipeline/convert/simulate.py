@@ -46,9 +46,9 @@ class Clocked:
         self._gates: dict[str, Gates] = {}
         self._past: list[Tensor] = []  # the inputs of earlier timesteps, the latest first; as many as delays need
         self.synops = torch.zeros(self.n, dtype=torch.float64)  # of each copy since the reset
+        self.synops_of: dict[str, float] = {}  # the same of all copies together, by weight layer
         self._steps = 0
         self._early: Tensor | float = 0.0  # spikes of a last layer of neurons before its readout began
-        self.synops_of: dict[str, float] = {}  # the same of all copies together, by weight layer
         for layer in self.network.layers:
             shape = (self.n, *self._shapes[layer.name])
             if isinstance(layer, Neurons):

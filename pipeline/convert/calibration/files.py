@@ -11,9 +11,9 @@ from torch import Tensor
 from ...errors import ConversionError, DvsError, RecordingError
 from ...files import open_regular
 from ...idx import labels_beside, read_idx, read_labels
+from ..activation import Shape
 from ..load.weights import check_tensors, check_unpacked_size, read_torch
 
-Shape3 = tuple[int, int, int]
 INPUT_NAMES = ("inputs", "images", "x", "data", "x_train", "X")  # of the member of an .npz, or the key of a .pt
 LABEL_NAMES = ("labels", "targets", "y", "label", "y_train", "Y")
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
@@ -70,7 +70,7 @@ def is_idx(path: Path) -> bool:
 
 
 def read_folder(
-    folder: Path, shape: Shape3, labels: Sequence[str] | None, fit: bool, limit: int | None, seed: int
+    folder: Path, shape: Shape, labels: Sequence[str] | None, fit: bool, limit: int | None, seed: int
 ) -> tuple[np.ndarray, np.ndarray | None, tuple[str, ...] | None]:
     """Images of FOLDER/LABEL/IMAGE, or FOLDER/IMAGE without labels. Bytes (n, channel, height, width)."""
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
@@ -91,7 +91,7 @@ def read_folder(
     return values, np.array([order.index(path.parent.name) for path in paths], np.int64), tuple(order)
 
 
-def _read_image(path: Path, shape: Shape3, fit: bool) -> np.ndarray:
+def _read_image(path: Path, shape: Shape, fit: bool) -> np.ndarray:
     try:
         from PIL import Image, ImageOps
     except ImportError as error:

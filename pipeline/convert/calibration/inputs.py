@@ -17,7 +17,8 @@ import numpy as np
 
 from ...errors import ConversionError, counted
 from ...idx import read_labels
-from .files import Shape3, drawn, is_idx, read_file, read_folder
+from ..activation import Shape
+from .files import drawn, is_idx, read_file, read_folder
 
 TEST_NAMES = {"test", "testing", "t10k"}  # a file that has one in its name, or a folder of this name
 
@@ -80,7 +81,7 @@ Parts = TypeVar("Parts", bound=Splittable)
 
 def read_inputs(
     path: str | Path,
-    shape: Shape3,
+    shape: Shape,
     *,
     targets: str | Path | None = None,
     labels: Sequence[str] | None = None,
@@ -119,7 +120,7 @@ def read_inputs(
 
 
 def make_inputs(
-    values: Any, shape: Shape3, targets: Any = None, labels: Sequence[str] | None = None, source: str = "calibration"
+    values: Any, shape: Shape, targets: Any = None, labels: Sequence[str] | None = None, source: str = "calibration"
 ) -> Inputs:
     """Inputs from arrays or tensors in memory, such as those that a checkpoint carries; checked as files are."""
     values = np.asarray(values.detach().cpu().float() if hasattr(values, "detach") else values)
@@ -171,7 +172,7 @@ def _finish(
     targets: np.ndarray | None,
     names: tuple[str, ...] | None,
     path: Path,
-    shape: Shape3,
+    shape: Shape,
     labels: Sequence[str] | None,
     scaling: Scaling,
 ) -> Inputs:
@@ -202,7 +203,7 @@ def _finish(
     return Inputs(scaled, checked, known, groups.astype(np.int64), tuple(notes))
 
 
-def _laid_out(values: np.ndarray, path: Path, shape: Shape3) -> tuple[np.ndarray, list[str]]:
+def _laid_out(values: np.ndarray, path: Path, shape: Shape) -> tuple[np.ndarray, list[str]]:
     """(n, channel, height, width), whatever the layout of the file."""
     channels, height, width = shape
     if values.shape[1:] == shape:

@@ -31,7 +31,7 @@ class FoldGraph:
         self.shapes: dict[str, Shape] = {"input": raw.input_shape}
         self.open = {"input": False}  # whether weights lie between it and the neurons before it
         self.positive = {"input": False}  # whether it is never negative
-        self.shared = {"input": True}
+        self.shared = {"input": True}  # whether more than two layers read it
         self.carried: dict[str, str] = {}  # the neurons that were added behind a node
         self.notes = list(raw.notes)
 

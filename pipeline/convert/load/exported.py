@@ -14,13 +14,13 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from ...errors import ConversionError
+from ...errors import ConversionError, first_line
 from .exported_ops import RULES, Node
 from .module_builder import Data, ModuleBuilder
 
 MAX_JSON = 256 << 20
 SCHEMA = 8  # major version of the archive's graph
-WAY_OUT = "save it as ONNX instead (docs/models.md): torch.onnx.export(model.eval(), example, 'net.onnx')"
+SAVE_ONNX = "save it as ONNX instead (docs/models.md): torch.onnx.export(model.eval(), example, 'net.onnx')"
 TYPES = {  # numbers of torch's ScalarType
     1: torch.uint8, 2: torch.int8, 3: torch.int16, 4: torch.int32, 5: torch.int64, 6: torch.float16, 7: torch.float32,
     8: torch.float64, 12: torch.bool, 13: torch.bfloat16,
@@ -36,7 +36,7 @@ def read_exported(path: Path) -> tuple[fx.GraphModule, tuple[int, ...]]:
             zipfile.BadZipFile, NotImplementedError) as error:  # fmt: skip
         reason = f"{type(error).__name__}: {error}".splitlines()[0][:200]
         raise ConversionError(
-            f"{path} is a damaged archive, or of a form not known here ({reason}); {WAY_OUT}"
+            f"{path} is a damaged archive, or of a form not known here ({reason}); {SAVE_ONNX}"
         ) from error
 
 
@@ -53,7 +53,7 @@ class _Archive:
         document = self._json(models[0])
         version = document["schema_version"]["major"]
         if version != SCHEMA:
-            raise ConversionError(f"{path} has a graph of version {version}, this program reads {SCHEMA}; {WAY_OUT}")
+            raise ConversionError(f"{path} has a graph of version {version}, this program reads {SCHEMA}; {SAVE_ONNX}")
         self.graph = document["graph_module"]["graph"]
         self.signature = document["graph_module"]["signature"]
         self.builder = ModuleBuilder()
@@ -105,8 +105,7 @@ class _Archive:
         except ConversionError:
             raise
         except Exception as error:  # a damaged file meets torch in a hundred ways
-            reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-            raise node.refuse(f"it does not fit what it is fed: {reason}") from error
+            raise node.refuse(f"it does not fit what it is fed: {first_line(error)}") from error
         names = [part["name"] for output in item["outputs"] for part in _tensors_of(output)]
         results = result if isinstance(result, list) else [result]
         self.values.update(zip(names, results, strict=False))
@@ -136,7 +135,7 @@ class _Archive:
 
     def _tensor(self, member: str, name: str, item: Mapping[str, Any]) -> Tensor:
         if item["use_pickle"]:
-            raise ConversionError(f"{self.path} holds {name!r} as a pickle, which is not opened here; {WAY_OUT}")
+            raise ConversionError(f"{self.path} holds {name!r} as a pickle, which is not opened here; {SAVE_ONNX}")
         meta = item["tensor_meta"]
         dtype = TYPES.get(meta["dtype"])
         sides = [int(side["as_int"]) for side in meta["sizes"]]

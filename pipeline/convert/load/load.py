@@ -19,18 +19,13 @@ from torch import nn
 from ...errors import ConversionError, RecordingError
 from ...files import open_regular
 from ...train.checkpoint import MAGIC, load_checkpoint
+from ..activation import Shape
 from .architecture import fill, make_architecture
-from .exported import read_exported
+from .exported import SAVE_ONNX, read_exported
 from .layer_list import read_layer_list, shape_in
 from .onnx.read import read_onnx
 from .weights import Weights, check_tensors, check_unpacked_size, read_npz, read_safetensors, read_torch, weights_of
 
-Shape3 = tuple[int, int, int]
-SAVE_ONNX = "save it as ONNX instead (docs/models.md): torch.onnx.export(model.eval(), example, 'net.onnx')"
-SAVE_WEIGHTS = (
-    "save the weights alone, torch.save(model.state_dict(), 'weights.pt'), and give --architecture "
-    "package.module:factory; or save ONNX (docs/models.md)"
-)
 KERAS = "export it as ONNX: python -m tf2onnx.convert (docs/models.md)"
 
 
@@ -39,11 +34,9 @@ class LoadedModel:
     """A CNN, ready to be converted."""
 
     model: nn.Module  # eval mode, on the CPU; takes (n, channel, height, width)
-    input_shape: Shape3  # channel, height, width
+    input_shape: Shape  # channel, height, width
     labels: list[str] | None  # name of each output, where the file says it
-    extra: dict[
-        str, Any
-    ]  # of a `dvs train` checkpoint: timestep_us, calibration, thresholds, ... (train/checkpoint.py)
+    extra: dict[str, Any]  # of a `dvs train` checkpoint: timestep_us, calibration, ... (train/checkpoint.py)
     sha256: str  # of the file's bytes, in hex; for a .json of layers, of it and of its .npz
     notes: tuple[str, ...] = field(default=())  # what the user should know about how the file was read
 

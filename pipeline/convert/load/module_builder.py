@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
-MAX_VALUES = 1 << 28  # of one activation of one input: more is a mistake in the file
+MAX_VALUES = 1 << 28  # of one constant, or of one activation of one input: more is a mistake in the file
 _RESERVED = fx.GraphModule(nn.Module(), fx.Graph())  # the names that it has are not for layers
 
 
@@ -24,9 +24,7 @@ class Data:
 
     node: fx.Node
     shape: tuple[int, ...]  # as the file sees it, the batch first
-    pads: tuple[int, int, int, int] | None = (
-        None  # rows and columns of zeros to be put around: top, left, bottom, right
-    )
+    pads: tuple[int, int, int, int] | None = None  # zeros to be put around: top, left, bottom, right
     axes: tuple[int, ...] | None = None  # axis i of the file is axis axes[i] of the node
     order: np.ndarray | None = None  # feature i of the file is feature order[i] of the node
 

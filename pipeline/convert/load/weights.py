@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...errors import ConversionError
+from ...errors import ConversionError, first_line
 
 MAX_BYTES = 16 << 30  # of all tensors of a file
 MAX_HEADER = 64 << 20  # of a safetensors file: names and shapes only
@@ -56,8 +56,7 @@ def read_torch(path: Path) -> Any:
                 "trust it, load it in Python yourself and save the weights alone: torch.save(model.state_dict(), "
                 "'weights.pt'), then give --architecture package.module:factory"
             ) from error
-        first = text.splitlines()[0][:160] if text else type(error).__name__
-        raise ConversionError(f"{path} is no torch file, or a damaged one ({first})") from error
+        raise ConversionError(f"{path} is no torch file, or a damaged one ({first_line(error)})") from error
 
 
 def weights_of(document: Any, path: Path) -> Weights:
@@ -93,7 +92,7 @@ def read_safetensors(path: Path) -> Weights:
             name: _safetensor(body, item) for name, item in header.items() if name != "__metadata__"
         }  # each is checked against its own bytes
     except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error, RecursionError) as error:
-        raise ConversionError(f"{path} is a damaged safetensors file: {_first_line(error)}") from error
+        raise ConversionError(f"{path} is a damaged safetensors file: {first_line(error)}") from error
     return Weights(tensors)
 
 
@@ -119,7 +118,7 @@ def read_npz(path: Path) -> Weights:
             arrays = {name: archive[name] for name in archive.files}
         return Weights({name: torch.from_numpy(np.array(array)) for name, array in arrays.items()})
     except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
-        raise ConversionError(f"{path} cannot be read as arrays of numbers: {_first_line(error)}") from error
+        raise ConversionError(f"{path} cannot be read as arrays of numbers: {first_line(error)}") from error
 
 
 def check_unpacked_size(path: Path) -> None:
@@ -155,7 +154,3 @@ def _is_state_dict(value: Any) -> bool:
         and len(value) > 0
         and all(isinstance(name, str) and isinstance(item, Tensor) for name, item in value.items())
     )
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0][:160] if str(error) else type(error).__name__

@@ -50,9 +50,7 @@ class Trial:
     network: Network
     right: np.ndarray  # int64 (T,): samples decided as wanted
     operations: np.ndarray  # float64 (T,): cumulative, per sample
-    distance: (
-        float  # mean of 1 - correlation of a sample's scores with the CNN's, at the end: fine where few samples are
-    )
+    distance: float  # mean of 1 - correlation of a sample's scores with the CNN's, at the end: tells few samples apart
 
 
 class Converter:

@@ -1,4 +1,4 @@
-"""Make the spiking Network of a folded CNN and the scales of its populations.
+"""The layers of the spiking Network, made of a folded CNN and the scales of its populations.
 
     W <- W λ_before / λ,   b <- b / λ,   threshold 1,          v(0) = v_init         form "weights"
     W as it is,            b / λ_before, threshold λ/λ_before, v(0) = v_init * that  form "thresholds"
@@ -18,7 +18,7 @@ from torch import Tensor
 from ...network import Add, Concat, Conv2d, Flatten, Layer, Linear, MaxPool2d, SumPool2d, Upsample
 from .. import cnn as folded
 from ..activation import BITS
-from ..cnn import Activation, Cnn, Weighted, per_input, unique
+from ..cnn import Activation, Cnn, Weighted, unique
 from ..fold.merge import one_bit
 from ..method import Method
 from ..scales import Scale
@@ -126,7 +126,7 @@ class _Build:
         """A bound of the current of each channel, where every source sends its largest value."""
         node = self.nodes.get(name)
         if isinstance(node, Weighted):
-            source, before = self.spikes(node.inputs[0])
+            before = self.spikes(node.inputs[0])[1]
             times = float(max(self.most.values(), default=1))
             bound = scaled(node, before).abs().flatten(1).sum(1) * times + node.bias.abs()
         elif node is None or self.is_spikes(name):
@@ -166,11 +166,7 @@ class _Build:
         weights = self.nodes.get(node.inputs[0])
         if not isinstance(weights, Weighted):
             return self.spikes(node.inputs[0])[1]
-        before = self.spikes(weights.inputs[0])[1]
-        if weights.weight.ndim == 4:
-            taken = (weights.weight.abs().flatten(2).sum(2) * per_input(before, weights)).sum(1)
-        else:
-            taken = weights.weight.abs() @ before.repeat_interleave(weights.weight.shape[1] // len(before))
+        taken = scaled(weights, self.spikes(weights.inputs[0])[1]).abs().flatten(1).sum(1)
         return torch.where(taken > 0, taken, torch.ones_like(taken))
 
     def max_pool(self, node: folded.MaxPool) -> None:

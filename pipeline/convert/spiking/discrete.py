@@ -59,11 +59,6 @@ def decided(cnn: Cnn, method: Method, streams: bool) -> Method:
     return method
 
 
-def is_exact(cnn: Cnn) -> bool:
-    """Whether a network of bursts gives the CNN's own output in every timestep of constant input."""
-    return all(node.kind == "quantized" or node.kind in BITS or node.relay for node in cnn.populations())
-
-
 def _rate_before_steps(cnn: Cnn) -> tuple[Activation | None, Activation | None]:
     """A quantized population and one before it whose value is a rate; (None, None) where there are none."""
     rates: dict[str, Activation | None] = {"input": None}

@@ -40,13 +40,13 @@ def mul(step: Step, a: Any, b: Any) -> Any:
             "train without the gate, for instance a ResNet or MobileNetV2 instead of MobileNetV3 or EfficientNet",
         )
     x, factor = (b, a) if isinstance(b, Data) else (a, b)
-    return _affine(step, x, _constant(step, x, factor), 0.0, scaled_by=factor)
+    return _affine(step, x, _constant(step, x, factor), 0.0)
 
 
 def div(step: Step, a: Any, b: Any, rounding_mode: str | None = None) -> Any:
     if isinstance(b, Data) or rounding_mode is not None:
         raise step.refuse("it divides by the data, or rounds", "only division by a constant is converted")
-    return _affine(step, a, 1.0 / _constant(step, a, b), 0.0, scaled_by=b)
+    return _affine(step, a, 1.0 / _constant(step, a, b), 0.0)
 
 
 def neg(step: Step, x: Any) -> Any:
@@ -70,8 +70,8 @@ def _sum(step: Step, a: Data, b: Data, factor: float) -> Any:
     return both(step.as_it_lies(a), step.as_it_lies(b))
 
 
-def _affine(step: Step, x: Any, scale: Tensor, shift: Any, shift_factor: float = 1.0, scaled_by: Any = None) -> Any:
-    """scale * x + shift_factor * shift; `scaled_by` is the constant that the scale came from."""
+def _affine(step: Step, x: Any, scale: Tensor, shift: Any, shift_factor: float = 1.0) -> Any:
+    """scale * x + shift_factor * shift."""
     data = step.data(x)
     offset = _constant(step, data, shift) * shift_factor
 

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ...errors import ConversionError
+from ...errors import ConversionError, first_line
 from ..cnn import (
     Activation,
     Add,
@@ -78,7 +78,10 @@ class CnnBuilder:
             if len(vector) not in (1, channels):
                 raise ConversionError(f"layer {name!r} scales {len(vector)} channels, its input has {channels}")
             if not torch.isfinite(vector).all():
-                raise ConversionError(f"layer {name!r} scales or shifts by infinite or undefined numbers")
+                raise ConversionError(
+                    f"layer {name!r} scales or shifts by infinite or undefined numbers; the "
+                    "model did not train, or its file is damaged: give a model whose numbers are finite"
+                )
             values.append(vector.expand(channels).clone())
         if bool((values[0] == 1).all()) and not bool(values[1].any()):
             return x
@@ -170,7 +173,7 @@ class CnnBuilder:
         try:
             self.shapes[name] = node.output_shape(*(self.shapes[x] for x in node.inputs))
         except (RuntimeError, IndexError) as error:
-            raise ConversionError(f"layer {name!r} does not fit its input: {str(error).splitlines()[0]}") from error
+            raise ConversionError(f"layer {name!r} does not fit its input: {first_line(error)}") from error
         self.nodes[name] = node
         return name
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from ...errors import ConversionError
+from ...errors import ConversionError, first_line
 from ..cnn import Cnn
 from .builder import CnnBuilder
 from .catalogue import ANYWHERE, FUNCTION_RULES, METHOD_RULES, MODULE_RULES, MOVES, activation_of, has_rule
@@ -36,7 +36,10 @@ def import_cnn(model: nn.Module, input_shape: tuple[int, int, int], output: int 
     try:
         copied = copy.deepcopy(model).cpu().to(dtype).eval()
     except (RuntimeError, TypeError, AttributeError) as error:
-        raise ConversionError(f"the model {type(model).__name__} cannot be copied: {error}") from error
+        raise ConversionError(
+            f"the model {type(model).__name__} cannot be copied ({error}); want one that copy.deepcopy takes: "
+            "without open files, locks or hooks that hold any"
+        ) from error
     traced = _trace(copied)
     return _Walk(traced, _values(traced, input_shape, dtype), input_shape).cnn(output)
 
@@ -54,10 +57,9 @@ def _trace(model: nn.Module) -> fx.GraphModule:
             warnings.simplefilter("ignore")
             return fx.GraphModule(model, _Tracer().trace(model))
     except Exception as error:  # whatever a foreign forward raises on a symbol
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ConversionError(
-            f"the model {type(model).__name__} cannot be traced ({first}); its forward must not branch or loop on what "
-            "the input holds, and must not ask len() of it"
+            f"the model {type(model).__name__} cannot be traced ({first_line(error)}); its forward must not branch or "
+            "loop on what the input holds, and must not ask len() of it"
         ) from error
 
 
@@ -85,7 +87,7 @@ def _values(traced: fx.GraphModule, input_shape: tuple[int, int, int], dtype: to
         where = f" at layer {_name(recorder.at)!r}" if recorder.at is not None else ""
         raise ConversionError(
             f"the model does not take an input of shape {tuple(input_shape)} (channel, height, width){where}: "
-            f"{str(error).splitlines()[0] if str(error) else type(error).__name__}"
+            f"{first_line(error)}"
         ) from error
     return recorder.values
 
@@ -107,7 +109,7 @@ class _Walk:
                 return self._output(node.args[0], output)
             elif reads and _holds_tensor(self.values[node]):
                 self._layer(node)
-        raise ConversionError("the model returns nothing")
+        raise ConversionError("the model returns nothing; want its class scores")
 
     def _placeholder(self, node: fx.Node) -> None:
         if self.data and node.args:

@@ -4,7 +4,6 @@ A rule is called with a Step and the operation's own arguments, so that Python i
 comes from the input is Data, everything else the traced value. It returns the builder's name of the result, or Data.
 """
 
-import math
 from typing import Any
 
 import torch
@@ -84,16 +83,11 @@ def batch_norm(
     shift = -exact(running_mean) * scale
     if bias is not None:
         shift = shift + exact(bias)
-    data = step.data(x)
-    value = step.as_it_lies(data)
-    return step.builder.affine(step.name, value, scale, shift)
+    return step.builder.affine(step.name, step.as_it_lies(step.data(x)), scale, shift)
 
 
 def batch_norm_module(step: Step, module: nn.BatchNorm1d | nn.BatchNorm2d, x: Any) -> str:
-    training = module.training and module.running_mean is None
-    return batch_norm(
-        step, x, module.running_mean, module.running_var, module.weight, module.bias, training, 0.1, module.eps
-    )
+    return batch_norm(step, x, module.running_mean, module.running_var, module.weight, module.bias, eps=module.eps)
 
 
 def avg_pool2d(
@@ -231,7 +225,3 @@ def _whole(size: tuple[int, ...], kernel: Pair, stride: Pair, padding: Pair) -> 
 
 def pair(value: Any) -> Pair:
     return (int(value), int(value)) if isinstance(value, int) else (int(value[0]), int(value[-1]))
-
-
-def windows(kernel: Pair) -> int:
-    return math.prod(kernel)

@@ -8,7 +8,7 @@ _CURVE = "neurons have no such curve, only straight pieces"
 _PRODUCT = "spikes add up and do not multiply"
 _FEED = "use a feed-forward CNN; the spiking network has memory of its own"
 
-# name as torch writes it, lower case and without underscores, digits and dimension: (why, way out)
+# name as torch writes it, lower case and without underscores and dimension: (why, way out)
 WAYS_OUT: dict[str, tuple[str, str]] = {
     "elu": (_CURVE, _RELU),
     "celu": (_CURVE, _RELU),
@@ -30,7 +30,11 @@ WAYS_OUT: dict[str, tuple[str, str]] = {
     "sqrt": (_CURVE, _RELU),
     "pow": (_CURVE, _RELU),
     "glu": (_PRODUCT, _RELU),
-    "sign": ("it jumps", "describe it as an activation of its own (see pipeline/convert/trace/catalogue.py)"),
+    "sign": (
+        "it jumps",
+        "use SignActivation of dvs_run.pipeline.train.binary, or a module of your own with a method "
+        "spiking_activation(), which dvs_run.pipeline.convert.trace.catalogue describes",
+    ),
     "bmm": (_PRODUCT, "use a feed-forward CNN without attention"),
     "matmul": (_PRODUCT, "use a feed-forward CNN without attention"),
     "einsum": (_PRODUCT, "use a feed-forward CNN without attention"),
@@ -58,8 +62,8 @@ WAYS_OUT: dict[str, tuple[str, str]] = {
 
 SUPPORTED = (
     "Conv2d, Linear, BatchNorm1d/2d, average and max pooling, ReLU, ReLU6, Hardtanh, clamp, LeakyReLU, PReLU, abs, "
-    "Hardsigmoid, nearest up-sampling, views, slices, torch.cat along channels, sums of branches, Dropout, Identity, "
-    "a constant scale or shift, and a softmax at the end"
+    "Hardsigmoid, quantized and binary activations (dvs_run.pipeline.train), nearest up-sampling, views, slices, "
+    "torch.cat along channels, sums of branches, Dropout, Identity, a constant scale or shift, and a softmax at the end"
 )
 
 
@@ -73,4 +77,4 @@ def refuse(name: str, kind: str, reason: str = "", way_out: str = "") -> Convers
 
 def _plain(kind: str) -> str:
     name = kind.lower().replace("_", "").removesuffix("1d").removesuffix("2d").removesuffix("3d")
-    return name.replace("6", "six").removesuffix("withindices")
+    return name.removesuffix("withindices")

@@ -15,12 +15,11 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 
 from ....errors import ConversionError
+from ...activation import Shape
 from ..module_builder import MAX_VALUES, Data, ModuleBuilder, Value
 from .file import OnnxGraph
 
 TO_CHANNELS_FIRST, TO_CHANNELS_LAST = (0, 3, 1, 2), (0, 2, 3, 1)
-
-Shape3 = tuple[int, int, int]
 
 
 class Builder(ModuleBuilder):
@@ -32,7 +31,7 @@ class Builder(ModuleBuilder):
         self.values: dict[str, Value] = dict(graph.constants)
         self.notes: list[str] = []
 
-    def begin(self, wanted: Sequence[int] | None) -> Shape3:
+    def begin(self, wanted: Sequence[int] | None) -> Shape:
         """The placeholder. Returns (channel, height, width)."""
         dims, name = self.file.input_dims, self.file.input
         batch = dims[0] or 1
@@ -56,18 +55,18 @@ class Builder(ModuleBuilder):
             node.op == "Transpose" and tuple(node.attributes.get("perm", ())) == TO_CHANNELS_FIRST for node in uses
         )
 
-    def _flat_shape(self, features: int | None, wanted: Sequence[int] | None) -> Shape3:
+    def _flat_shape(self, features: int | None, wanted: Sequence[int] | None) -> Shape:
         if wanted is None or features not in (None, math.prod(wanted)):
             found = "any number of" if features is None else str(features)
             raise ConversionError(
                 f"{self.path}: its input {self.file.input!r} is flat ({found} features); say what is flattened with "
                 f"--input-shape CHANNEL,HEIGHT,WIDTH{'' if features is None else f' of {features} values'}"
             )
-        return _shape3(wanted)
+        return _checked_shape(wanted)
 
-    def _image_shape(self, dims: tuple[int | None, ...], wanted: Sequence[int] | None) -> Shape3:
+    def _image_shape(self, dims: tuple[int | None, ...], wanted: Sequence[int] | None) -> Shape:
         said = dims[1:]
-        shape = said if wanted is None else _shape3(wanted)
+        shape = said if wanted is None else _checked_shape(wanted)
         agrees = all(have in (None, want) for have, want in zip(said, shape, strict=True))
         if None in shape or not agrees:
             text = ",".join("?" if side is None else str(side) for side in said)
@@ -76,7 +75,7 @@ class Builder(ModuleBuilder):
                 f"{self.path}: its input {self.file.input!r} is {text} (channel, height, width){given}; say the whole "
                 "shape with --input-shape, such as 3,32,32"
             )
-        return _shape3([side or 0 for side in shape])
+        return _checked_shape([side or 0 for side in shape])
 
     def paid(self, title: str, data: Data) -> Data:
         """The value with nothing owed: zeros put around it, axes and features in the file's order."""
@@ -107,7 +106,7 @@ class Builder(ModuleBuilder):
         return self.graph_module(self.paid("output", value))
 
 
-def _shape3(shape: Sequence[int]) -> Shape3:
+def _checked_shape(shape: Sequence[int]) -> Shape:
     if len(shape) != 3 or min(shape) < 1 or math.prod(shape) > MAX_VALUES:
         raise ConversionError(
             f"the input shape is {','.join(map(str, shape))}, want CHANNEL,HEIGHT,WIDTH, each at least 1"

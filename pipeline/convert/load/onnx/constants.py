@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from ..module_builder import MAX_VALUES
 from .file import OnnxNode
-
-MAX_VALUES = 1 << 28  # a constant beyond 1 GiB of float32 is a mistake in the file
 
 FOLDABLE = {
     "Abs", "Add", "And", "Cast", "Ceil", "Clip", "Concat", "Constant", "ConstantOfShape", "DequantizeLinear", "Div",

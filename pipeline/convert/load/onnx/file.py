@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ....errors import ConversionError, DvsError, RecordingError
+from ....errors import ConversionError, DvsError, RecordingError, first_line
 from ....files import open_regular
 
 MAX_BYTES = 2 << 30  # what one protobuf may hold at all
@@ -89,7 +89,7 @@ def _parse(onnx: Any, path: Path) -> Any:
     try:
         model = onnx.load_model_from_string(data)
     except Exception as error:  # protobuf has several kinds of its own
-        raise ConversionError(f"{path} is not an ONNX file, or a damaged one: {_first_line(error)}") from error
+        raise ConversionError(f"{path} is not an ONNX file, or a damaged one: {first_line(error)}") from error
     if not model.opset_import or not model.graph.node:
         raise ConversionError(f"{path} is not an ONNX file, or an empty one: it holds no operations")
     return model
@@ -182,7 +182,7 @@ def _array(onnx: Any, tensor: Any, path: Path | None) -> np.ndarray:
     except (ValueError, TypeError, OverflowError) as error:
         shape = "x".join(map(str, tensor.dims))
         raise ConversionError(
-            f"tensor {name!r} says it is {shape[:60]}, but holds another number of values ({_first_line(error)}); "
+            f"tensor {name!r} says it is {shape[:60]}, but holds another number of values ({first_line(error)}); "
             "the file is damaged"
         ) from error
     array = np.asarray(array)
@@ -215,7 +215,3 @@ def _external(tensor: Any, path: Path | None, wanted: int) -> bytes:
             return file.read(wanted)
     except RecordingError as error:
         raise ConversionError(f"the weights of {path}: {error}; copy the file beside the model") from error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0][:160] if str(error) else type(error).__name__

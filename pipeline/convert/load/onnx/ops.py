@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ....errors import ConversionError
+from ....errors import ConversionError, first_line
 from ..module_builder import Data, with_weights
 from . import layers, shapes
 from .build import Builder, tensor
@@ -47,8 +47,9 @@ def convert_node(builder: Builder, node: OnnxNode) -> Results:
     except ConversionError:
         raise
     except Exception as error:  # a damaged file meets torch and numpy in a hundred ways
-        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise ConversionError(f"{where} does not fit what it is fed: {reason}; is the input shape right?") from error
+        raise ConversionError(
+            f"{where} does not fit what it is fed: {first_line(error)}; is the input shape right?"
+        ) from error
     used = [name for name in node.outputs[len(results) :] if name and _is_used(builder, name)]
     if used:
         raise op.refuse(f"its output {used[0][:80]!r} is used too", "only the first output is known here")

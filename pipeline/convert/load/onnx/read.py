@@ -13,7 +13,8 @@ from pathlib import Path
 
 from torch import fx
 
-from .build import Builder, Shape3
+from ...activation import Shape
+from .build import Builder
 from .file import read_graph
 from .ops import convert_node
 
@@ -21,7 +22,7 @@ from .ops import convert_node
 @dataclass(frozen=True)
 class OnnxModel:
     module: fx.GraphModule  # float32, in eval mode; takes (n, channel, height, width)
-    input_shape: Shape3  # channel, height, width
+    input_shape: Shape  # channel, height, width
     notes: tuple[str, ...]  # what a user should know about how the file was read
 
 
