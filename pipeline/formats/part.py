@@ -10,9 +10,10 @@ from itertools import chain
 
 import numpy as np
 
+from ..errors import RecordingError
 from . import guard
 from .index import Index, complain, load_index
-from .source import Batch, Mark, Place, Reading, Source
+from .source import Batch, Mark, Place, Reading, Source, Stopped
 
 
 class Part:
@@ -30,7 +31,10 @@ class Part:
         if mark is not None:
             self._reading.go_to(mark)
             batches = self._source.decoded(self._reading, mark.place)
-            first = next(batches, None)
+            try:
+                first = next(batches, None)
+            except (RecordingError, Stopped):  # damage, or not where the file's packets are
+                first = None
             if first is not None and int(first[0].events["t"][0]) == mark.next_us:
                 yield from self._noted(chain((first,), batches))
                 return

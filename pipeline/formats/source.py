@@ -101,6 +101,7 @@ class Reading:
         self.events_read = mark.events_read if mark else 0
         self.last_good_us = mark.clock[guard.LAST] if mark else None
         self.defects = Counter(mark.defects) if mark else Counter()
+        self.fault = None
 
     def report(self, what: str, byte_offset: int, last: bool = True) -> None:
         """A fault at `byte_offset` (-1: unknown). Returns only if faults are skipped and this is not the `last`."""

@@ -211,19 +211,23 @@ def test_an_index_that_says_something_else_than_the_file_is_told_and_not_believe
     assert np.array_equal(read_part(path), part)
 
 
-def test_a_packet_table_that_says_something_else_than_the_file_is_told_and_not_believed(tmp_path):
+@pytest.mark.parametrize(("column", "by"), [(4, -5), (2, 48), (2, -32)])
+@pytest.mark.parametrize("on_error", ["raise", "stop", "skip"])
+def test_a_packet_table_that_says_something_else_than_the_file_is_told_and_not_believed(tmp_path, column, by, on_error):
     path = tmp_path / "made.aedat4"
     made = make(path, "aedat4", "none", lasting_a_second(900), pieces=9)
     part = read_part(path)
     table = made.data.rindex(b"FTAB")
     data = bytearray(made.data)
-    rows = (
-        np.frombuffer(data, np.uint8)[-48 * data[table + 20 : table + 24][0] :].view("<i8").reshape(-1, 6)
-    )  # an array over `data`
-    rows[1:, 4:] -= 5
+    count = data[table + 20]
+    rows = np.frombuffer(data, np.uint8)[-48 * count :].view("<i8").reshape(-1, 6)  # of `data` itself
+    rows[1:, column] += by
+    rows[1:, 5] += by * (column == 4)
     path.write_bytes(data)
     with pytest.warns(RuntimeWarning, match="other events at byte"):
-        assert np.array_equal(read_part(path), part)
+        found, recording = read_all(path, start_us=800_000, on_error=on_error)
+    assert np.array_equal(found, part)
+    assert recording.fault is None
 
 
 def test_where_nothing_can_be_written_beside_a_recording_the_index_is_kept_in_the_users_cache(tmp_path, monkeypatch):
