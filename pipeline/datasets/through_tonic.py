@@ -105,12 +105,17 @@ def from_tonic(
     sensor = sensor or SensorSize(*made.sensor_size[:2])
     targets = _targets(made) if labels is None or len(labels) else [None] * len(made)
     names = list(labels) if labels is not None else _names(made, targets)
+    files: Any = getattr(made, "data", None)
+    is_files = isinstance(files, list) and len(files) == len(targets) and all(isinstance(file, str) for file in files)
     samples = []
     for index, target in enumerate(targets):
         label = _label(target, names, name)
         spans = () if label is None else (LabelSpan(label, *ALWAYS),)
         reader = ArrayReader(partial(_events, made, index), sensor, "tonic")
-        samples.append(Sample(folder / f"{name.removeprefix(PREFIX)}[{index}]", spans, reader))
+        path = Path(files[index]) if is_files else folder / f"{name.removeprefix(PREFIX)}[{index}]"
+        samples.append(Sample(path, spans, reader))
+    if is_files:  # tonic leaves the order of some to the file system
+        samples.sort(key=lambda sample: sample.path)
     return DataSet(name, part, folder, tuple(names), tuple(samples))
 
 
