@@ -32,7 +32,7 @@ class Part:
             self._reading.go_to(mark)
             batches = self._source.decoded(self._reading, mark.place)
             try:
-                first = next(batches, None)
+                first = next(batches, None) if self._source.holds(mark.place) else None
             except (RecordingError, Stopped):  # damage, or not where the file's packets are
                 first = None
             if first is not None and int(first[0].events["t"][0]) == mark.next_us:
