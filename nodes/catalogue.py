@@ -19,6 +19,8 @@ KINDS = {
     "udp_in": ".udp_in:UdpIn",
     "samna": ".samna:Samna",
     "dv_network": ".dv_network:DvNetwork",
+    "inivation": ".inivation:Inivation",
+    "prophesee": ".prophesee:Prophesee",
     "outside_source": ".outside:OutsideSource",
     "filter": ".filter:Filter",
     "binner": ".binner:Binner",

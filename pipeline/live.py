@@ -49,7 +49,7 @@ class LiveClock:
 
     @property
     def reached_us(self) -> int:
-        """Time of the last event delivered, or 0."""
+        """Before this no event will be delivered any more: the time of the last one, or as promised; 0 at first."""
         return int(self._state[guard.LAST])
 
     @property
@@ -94,11 +94,12 @@ class LiveClock:
         self._gap_told = self._started
 
     def promise(self, raw_us: int) -> int:
-        """The time before which no event will come any more, if the sender says that its own clock is at raw_us."""
+        """The sender says that its own clock is at raw_us. Returns the time before which no event will come any more."""
         step_us = self._step(raw_us, self._raw_us)
-        if not self._started or self._gap_told or not 0 <= step_us <= AHEAD_US:
-            return self.reached_us
-        return max(self.reached_us, self._raw_us + step_us + self._offset_us)
+        if self._started and not self._gap_told and 0 <= step_us <= AHEAD_US:
+            self._raw_us += step_us
+            self._state[guard.LAST] = max(self.reached_us, self._raw_us + self._offset_us)
+        return self.reached_us
 
     def _begin(self, events: np.ndarray, first_us: int, last_us: int, now_ns: int) -> list[Piece]:
         if self._started:

@@ -12,6 +12,8 @@ FILES = sorted([*(ROOT / "pipeline").rglob("*.py"), *(ROOT / "nodes").rglob("*.p
 
 DOORS = {  # package: the files and folders that may import it
     "torch": ("pipeline/convert/", "pipeline/train/"),
+    "dv_processing": ("nodes/inivation.py",),
+    "neuromorphic_drivers": ("nodes/prophesee.py",),
     "tonic": ("pipeline/datasets/",),
     "av": ("pipeline/simulate/film.py",),
     "aedat": ("pipeline/formats/aedat4_decoder.py",),

@@ -113,7 +113,8 @@ def test_a_promise_lets_time_pass_in_silence():
     clock = LiveClock(SENSOR)
     assert clock.promise(70) == 0
     clock.push(at(50), 0)
-    assert [clock.promise(raw) for raw in (70, 20, 10**12)] == [70, 50, 50]
+    assert [clock.promise(raw) for raw in (70, 20, 10**12)] == [70, 70, 70]
+    assert played(clock, ([60], 1))[0] == [70]
 
 
 @settings(max_examples=300, deadline=None)
