@@ -13,6 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy.lib.recfunctions  # noqa: F401  tonic uses it without importing it
+
 from ..cifar import CIFAR10_NAMES
 from ..errors import RecordingError
 from ..events import SensorSize
@@ -102,6 +104,8 @@ def from_tonic(
     """
     name = name or type(made).__name__
     folder = folder or Path(str(getattr(made, "location_on_system", ".")))
+    if sensor is None and not getattr(made, "sensor_size", None):
+        raise RecordingError(f"{name} does not say the size of its sensor; say it with `sensor`")
     sensor = sensor or SensorSize(*made.sensor_size[:2])
     targets = _targets(made) if labels is None or len(labels) else [None] * len(made)
     names = list(labels) if labels is not None else _names(made, targets)
@@ -121,7 +125,6 @@ def from_tonic(
 
 def _class(name: str) -> Any:
     try:
-        import numpy.lib.recfunctions  # noqa: F401  tonic uses it without importing it
         import tonic.datasets
     except ImportError as error:
         raise RecordingError(f"{INSTALL} ({error})") from None
@@ -180,7 +183,9 @@ def _names(made: Any, targets: Sequence[Any]) -> list[str]:
         return [name.decode() if isinstance(name, bytes) else str(name) for name in classes]
     if all(isinstance(target, str) for target in targets):
         return sorted(set(targets))
-    return [str(number) for number in sorted({int(target) for target in targets if _is_number(target)})]
+    return [
+        str(number) for number in range(1 + max((int(target) for target in targets if _is_number(target)), default=-1))
+    ]
 
 
 def _label(target: Any, names: Sequence[str], name: str) -> str | None:

@@ -200,6 +200,23 @@ def test_an_object_of_ones_own_is_a_data_set_too():
         read(data[1])
 
 
+def test_targets_without_names_are_called_by_their_numbers_and_a_sensor_has_to_be_known():
+    class Own:
+        targets, sensor_size = [4, 2], None
+
+        def __len__(self):
+            return 2
+
+        def __getitem__(self, index):
+            return np.zeros(1, EVENT_DTYPE), self.targets[index]
+
+    with pytest.raises(RecordingError, match="Own does not say the size of its sensor"):
+        from_tonic(Own())
+    data = from_tonic(Own(), sensor=SensorSize(2, 2))
+    assert data.labels == ("0", "1", "2", "3", "4")
+    assert [sample.labels[0].label for sample in data] == ["4", "2"]
+
+
 @pytest.mark.parametrize(
     ("row", "sentence"),
     [
