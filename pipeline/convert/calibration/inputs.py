@@ -186,7 +186,9 @@ def _finish(
         notes.append("bytes were divided by 255")
     scaled = scaling.apply(values)
     if not np.isfinite(scaled).all():
-        raise ConversionError(f"{path}: {int((~np.isfinite(scaled)).sum()):,} values are infinite or undefined")
+        raise ConversionError(
+            f"{path}: {int((~np.isfinite(scaled)).sum()):,} values are infinite or undefined; leave those inputs out"
+        )
     low, high = float(scaled.min()), float(scaled.max())
     if low == high:
         raise ConversionError(f"{path}: all values are {low:g}, which says nothing about any layer; give real inputs")

@@ -47,7 +47,7 @@ class _Archive:
         self.path, self.archive = path, archive
         models = [name for name in archive.namelist() if "/models/" in f"/{name}" and name.endswith(".json")]
         if len(models) != 1:
-            raise ConversionError(f"{path} holds {len(models)} models, want one")
+            raise ConversionError(f"{path} holds {len(models)} models, want one; export each to a file of its own")
         self.root, _, name = models[0].rpartition("models/")
         self.name = name.removesuffix(".json")
         document = self._json(models[0])
@@ -66,7 +66,10 @@ class _Archive:
         outputs = [spec["user_output"]["arg"]["as_tensor"]["name"] for spec in self.signature["output_specs"]
                    if "user_output" in spec]  # fmt: skip
         if len(outputs) != 1 or not isinstance(self.values[outputs[0]], Data):
-            raise ConversionError(f"{self.path} returns {len(outputs)} tensors, want one: the scores of the classes")
+            raise ConversionError(
+                f"{self.path} returns {len(outputs)} tensors, want one: the scores of the classes; "
+                "export a module that returns them alone"
+            )
         return self.builder.graph_module(self.values[outputs[0]]), shape
 
     def _inputs(self) -> tuple[int, ...]:

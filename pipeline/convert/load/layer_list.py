@@ -42,7 +42,7 @@ def read_layer_list(path: Path) -> tuple[nn.Sequential, dict[str, Any]]:
     """The module, and the document. Raises ConversionError with the number of a wrong layer."""
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise ConversionError(f"{path} has {path.stat().st_size} bytes; a list of layers is short")
+            raise ConversionError(f"{path} has {path.stat().st_size} bytes, want at most {MAX_BYTES}: is it a list?")
         document = json.loads(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, ValueError, RecursionError) as error:
         raise ConversionError(f"{path} cannot be read as JSON: {error}") from error
@@ -51,7 +51,7 @@ def read_layer_list(path: Path) -> tuple[nn.Sequential, dict[str, Any]]:
         raise ConversionError(f'{path} lists no layers; want {{"layers": [{{"op": "conv2d", "name": "conv1"}}, ...]}}')
     arrays_path = path.with_suffix(".npz")
     if not arrays_path.is_file():
-        raise ConversionError(f"{path}: its weights {arrays_path.name} are not beside it")
+        raise ConversionError(f"{path}: its weights {arrays_path.name} are not beside it; copy them there")
     arrays = read_npz(arrays_path).tensors
     check_tensors(arrays, str(arrays_path))
     modules: OrderedDict[str, nn.Module] = OrderedDict()
@@ -63,7 +63,10 @@ def read_layer_list(path: Path) -> tuple[nn.Sequential, dict[str, Any]]:
         modules[name] = module
     unused = sorted(set(arrays) - used)
     if unused:
-        raise ConversionError(f"{arrays_path} holds {', '.join(map(repr, unused[:4]))}, which no layer uses")
+        raise ConversionError(
+            f"{arrays_path} holds {', '.join(map(repr, unused[:4]))}, which no layer uses; name "
+            "their layers in the list, or leave them out"
+        )
     return nn.Sequential(modules).eval(), document
 
 

@@ -4,7 +4,7 @@ Coordinates are rounded to a tenth of a pixel and nothing random is drawn: the s
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -214,7 +214,7 @@ def _halved(counts: np.ndarray) -> np.ndarray:
     return even.reshape(even.shape[0] // 2, 2, even.shape[1] // 2, 2).sum((1, 3))
 
 
-def frame(x: Axis, y: Axis, across: str, up: str, form) -> str:  # type: ignore[no-untyped-def]
+def frame(x: Axis, y: Axis, across: str, up: str, form: Callable[[float], str]) -> str:
     """Grid, ticks and titles of a large plot."""
     parts = []
     for value in x.ticks(5):

@@ -22,8 +22,8 @@ def choice_section(choice: Choice) -> str:
     ]
     if choice.budget.unit != "synops":
         plots.append(_figure(choice, "operations per sample", lambda curve: curve.operations.tolist(), None))
-    rows = [_row(point, choice) for point in _rows(choice)]
-    marks = [point == choice.knee for point in _rows(choice)]
+    shown = _shown(choice)
+    rows, marks = [_row(point, choice) for point in shown], [point == choice.knee for point in shown]
     head = ("method", "timesteps", choice.judged, "standard error", f"cost ({choice.budget} allowed)", "operations")
     wrong = "wrong decisions" if choice.judged == "accuracy" else "decisions that are not the CNN's"
     notes = "".join(f"<p class='soft small'>{plain(note, 400)}</p>" for note in choice.notes)
@@ -75,7 +75,7 @@ def _unit(choice: Choice, costs: Sequence[float]) -> list[float]:
     return [float(cost) * factor for cost in costs]
 
 
-def _rows(choice: Choice) -> list[Point]:
+def _shown(choice: Choice) -> list[Point]:
     """The front, thinned where it is long, with the knee."""
     front = list(choice.front)
     step = max(1, math.ceil(len(front) / MOST_ROWS))

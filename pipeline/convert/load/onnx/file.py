@@ -140,14 +140,20 @@ def _attribute(onnx: Any, item: Any, where: str) -> Any:
         return [value.decode("utf-8", "replace") for value in item.strings]
     if item.type == kinds.TENSOR:
         return _array(onnx, item.t, None)
-    raise ConversionError(f"{where} has an attribute {item.name[:60]!r} of a kind that is not used by any layer known")
+    raise ConversionError(
+        f"{where} has an attribute {item.name[:60]!r} of a kind that no layer known here uses; export the model with "
+        "standard operators, in eval mode"
+    )
 
 
 def _input(onnx: Any, graph: Any, path: Path, constants: dict[str, np.ndarray]) -> tuple[str, Dims]:
     inputs = [item for item in graph.input if item.name not in constants]
     if len(inputs) != 1:
         names = ", ".join(repr(item.name) for item in inputs) or "none"
-        raise ConversionError(f"{path} has {len(inputs)} inputs ({names}), want one, the image or slice")
+        raise ConversionError(
+            f"{path} has {len(inputs)} inputs ({names}), want one, the image or slice; give the others as "
+            "constants when exporting"
+        )
     tensor = inputs[0].type.tensor_type
     floats = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
     if tensor.elem_type not in floats:
@@ -201,7 +207,8 @@ def _external(tensor: Any, path: Path | None, wanted: int) -> bytes:
     offset, length = int(said.get("offset") or 0), int(said.get("length") or wanted)
     if length != wanted or offset < 0:
         raise ConversionError(
-            f"tensor {name!r} needs {wanted} bytes, but {length} are said to be in {location[:120]!r}"
+            f"tensor {name!r} needs {wanted} bytes, but {length} are said to be in {location[:120]!r}; the file is "
+            "damaged: save the model again with onnx.save"
         )
     try:
         with open_regular(folder / location) as file:
