@@ -2,6 +2,7 @@
 
 Every layer either folds exactly (trace/, fold/), is scaled by what calibration saw (scales.py, spiking/) and is
 measured against the CNN (report.py), or the conversion raises ConversionError and names it.
+`convert` is long for its settings, each of which is told there; its body is the order of the steps.
 """
 
 import hashlib

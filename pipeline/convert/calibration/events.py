@@ -5,7 +5,7 @@ more events per timestep and larger activations: scales measured at one rate cli
 is shown at several speeds, in windows of equal milliseconds.
 
 What the CNN sees of a window is the mean count per timestep, as in training (train/windows.py); what the spiking
-network sees are the counts of each slice.
+network sees are the counts of each slice. `read_recordings` is long for its options, which are told there.
 """
 
 from collections.abc import Iterator, Sequence

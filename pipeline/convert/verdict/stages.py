@@ -7,6 +7,8 @@ network sees all of it, the engine an evenly spaced part where all would take lo
 Operations are those of Rueckauer et al. 2017: the CNN takes 2 per MAC and 1 per neuron with a bias; a spike takes one
 per synapse it reaches (borders exact); a constant current into the first layer takes its MACs once. Neuron updates are
 no SynOps.
+
+`measure_stages` is long for its options, which are told there, and for the figures that it names one by one.
 """
 
 from collections.abc import Sequence
