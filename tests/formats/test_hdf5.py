@@ -59,9 +59,9 @@ def made(path, arrays, **options):
         ({f"{side}/{k}": v for side in "lr" for k, v in COLUMNS.items()}, {"stream_id": "/r"}, "r"),  # M3ED
     ],
 )
-@pytest.mark.parametrize("storage", [{}, {"chunks": True, "compression": "gzip", "shuffle": True}])
-def test_layouts_of_many_data_sets_are_read(tmp_path, arrays, options, stream, storage):
-    path = made(tmp_path / "made.h5", arrays, **storage)
+def test_layouts_of_many_data_sets_are_read(tmp_path, arrays, options, stream):
+    packed = {"chunks": True, "compression": "gzip", "shuffle": True} if "/" in stream else {}
+    path = made(tmp_path / "made.h5", arrays, **packed)
     events, recording = read_all(path, sensor=SMALL, **options)
     assert np.array_equal(events, EVENTS)
     assert recording.container == "hdf5"
@@ -142,7 +142,7 @@ def test_a_file_that_was_cut_delivers_the_rows_that_are_there(tmp_path, storage)
     path = made(tmp_path / "made.h5", {"CD/events": RECORDS}, **storage)
     data = path.read_bytes()
     delivered, refusals = [], []
-    for cut in sorted({*range(1, len(data), 1700), len(data) - 1, len(data) - 500}):
+    for cut in sorted({*range(1, len(data), 3500), len(data) - 1, len(data) - 500}):
         path.write_bytes(data[:cut])
         try:
             recording = open_recording(path, sensor=SMALL, container="hdf5", on_error="stop")
@@ -179,7 +179,7 @@ def test_no_mutation_does_more_than_raise_a_recording_error(tmp_path):
     path = made(tmp_path / "made.h5", COLUMNS, chunks=(50,), compression="gzip")
     data = path.read_bytes()
     rng, refused = random.Random(1), []
-    for _ in range(12):
+    for _ in range(6):
         changed = bytearray(data)
         for _ in range(4):
             changed[rng.randrange(len(changed))] = rng.randrange(256)
