@@ -13,6 +13,7 @@ import pytest
 
 from dvs_run.nodes.config import ConfigError, check_config
 from dvs_run.nodes.launcher import main
+from dvs_run.nodes.messages import Message
 from dvs_run.nodes.recorder import Recorder, RecorderConfig, RecorderError
 from dvs_run.nodes.recorder_file import FileNameError, file_name
 from dvs_run.pipeline.events import EventPacket, SensorSize
@@ -133,6 +134,17 @@ def test_what_cannot_be_recorded_into_is_told_before_the_start(tmp_path, name, s
     assert sentence in Recorder(RecorderConfig(str(tmp_path / name))).check()[0]
 
 
+def test_what_was_dropped_before_the_recorder_is_told(tmp_path):
+    node = Recorder(RecorderConfig(str(tmp_path / "a.aedat4")))
+    node.open()
+    node.begin(STREAM)
+    for number, packet in enumerate(packets()):
+        node.message = Message(packet, "camera", number, dropped=3 if number > 5 else 0)
+        list(node.process(packet))
+    node.close()
+    assert dict(node.report())["missing"] == "3 messages were dropped before the recorder"
+
+
 SLICE = BinnedSlice(0, 5_000, np.array([3, 9], np.int32), np.array([1, 2], np.int32))
 DECISION = Classification(0, 5_000, 1, "b", np.array([0.5, 2.0, 1.0]), 77, "a")
 
@@ -189,6 +201,7 @@ def test_an_edge_behind_a_recorder_is_checked_as_if_it_were_not_there(plain_conf
 CHILD = """
 import sys
 import numpy as np
+from dvs_run.nodes.messages import Message
 from dvs_run.nodes.recorder import Recorder, RecorderConfig
 from dvs_run.pipeline.events import EVENT_DTYPE, EventPacket, SensorSize
 from dvs_run.pipeline.stream import StreamInfo
