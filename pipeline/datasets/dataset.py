@@ -5,7 +5,7 @@ pipeline/formats, so that order, bounds and faults are settled there, for files 
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,7 @@ class Sample:
     path: Path  # its file; for sets without one file a sample, FILE[number]
     labels: tuple[LabelSpan, ...]  # what is shown when; empty: the set has no classes
     reader: Callable[[Path, ReadOptions], Recording]
+    person: str = ""  # who is recorded, where the set says so
 
     @property
     def name(self) -> str:
@@ -113,6 +114,16 @@ class DataSet:
 
     def __getitem__(self, index: int) -> Sample:
         return self.samples[index]
+
+    def apart(self, share: float, seed: int = 0) -> "tuple[DataSet, DataSet] | None":
+        """The set without about a share of its people, and those; None where it names fewer than two people."""
+        people = sorted({sample.person for sample in self if sample.person})
+        if len(people) < 2:
+            return None
+        count = min(max(round(share * len(people)), 1), len(people) - 1)
+        kept = set(np.random.default_rng(seed).permutation(people)[:count].tolist())
+        rest, theirs = ([s for s in self if (s.person in kept) is is_kept] for is_kept in (False, True))
+        return replace(self, samples=tuple(rest)), replace(self, samples=tuple(theirs))
 
     def __str__(self) -> str:
         return f"{self.name} ({self.part}, {counted(len(self), 'recording')}) in {self.folder}"

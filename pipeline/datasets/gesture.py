@@ -27,7 +27,8 @@ def open_dvs_gesture(folder: Path, part: str) -> DataSet:
     if root is None:
         raise missing(folder, "DVS128 Gesture", lists[0], FETCH)
     reader = FileReader(SENSOR, "aedat31")
-    samples = [Sample(path, _labels(path), reader) for name in lists for path in _listed(root / name)]
+    paths = [path for name in lists for path in _listed(root / name)]
+    samples = [Sample(path, _labels(path), reader, person=path.name.partition("_")[0]) for path in paths]
     return DataSet("dvs-gesture", part, folder, GESTURES, tuple(samples))
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..datasets import DataSet, open_dataset
 from ..errors import RecordingError, counted
 from ..events import EVENT_DTYPE, EventPacket, SensorSize
 from ..idx import read_images, read_labels
@@ -31,7 +32,7 @@ def load_sets(data: Data, say: Say = print) -> tuple[RecordingSet, RecordingSet]
     if isinstance(data, Recordings):
         return _split(load_folder(data.folder, data.sensor, data.duration_us), data.validation)
     if isinstance(data, NamedDataSet):
-        return _split(load_dataset(data.name, data.folder, data.part, data.duration_us, data.limit), data.validation)
+        return _of_dataset(data)
     if isinstance(data, Saccades):
         return _saccades(data, "training", say), _saccades(data, "validation", say)
     return _gestures(data, "training", say), _gestures(data, "validation", say)
@@ -59,20 +60,29 @@ def load_folder(folder: Path, sensor: tuple[int, int] | None = None, duration_us
     return pack(recordings, durations, [target for _, target in paths], names, size)
 
 
-def load_dataset(
-    name: str, folder: Path, part: str | None = None, duration_us: int | None = None, limit: int | None = None
-) -> RecordingSet:
-    """A recording for each labelled span of a named data set, times from the span's beginning, labels as the set's.
+def _of_dataset(settings: NamedDataSet) -> tuple[RecordingSet, RecordingSet]:
+    """Nobody is both trained and validated on, where the set says who is recorded."""
+    data = open_dataset(settings.name, settings.folder, settings.part)
+    apart = data.apart(settings.validation)
+    if apart is None:
+        return _split(load_dataset(data, settings.duration_us, settings.limit), settings.validation)
+    training, validation = apart
+    few = None if settings.limit is None else max(round(settings.limit * settings.validation), 1)
+    return (
+        load_dataset(training, settings.duration_us, settings.limit),
+        load_dataset(validation, settings.duration_us, few),
+    )
 
-    `limit` draws so many spans by a fixed seed. RecordingError: the set is missing, or its recordings are not of one
-    sensor, or it has no classes.
+
+def load_dataset(data: DataSet, duration_us: int | None = None, limit: int | None = None) -> RecordingSet:
+    """A recording for each labelled span of a data set, times from the span's beginning, labels as the set's.
+
+    `limit` draws so many spans by a fixed seed. RecordingError: its recordings are not of one sensor, or it has no
+    classes.
     """
-    from ..datasets import open_dataset
-
-    data = open_dataset(name, folder, part)
     spans = [(sample, *span) for sample in data for span in sample.spans]
     if not spans:
-        raise RecordingError(f"{data} has no classes to learn", folder)
+        raise RecordingError(f"{data} has no classes to learn", data.folder)
     if limit is not None and limit < len(spans):
         spans = [spans[i] for i in sorted(np.random.default_rng(0).choice(len(spans), limit, replace=False).tolist())]
     stretches, targets, sensors = [], [], set()
@@ -85,7 +95,9 @@ def load_dataset(
         stretches.append(_stretch(events, span_us, duration_us))
         targets.append(data.labels.index(label))
     if len(sensors) != 1:
-        raise RecordingError(f"{data} is of several sensors ({', '.join(sorted(map(str, sensors)))}), want one", folder)
+        raise RecordingError(
+            f"{data} is of several sensors ({', '.join(sorted(map(str, sensors)))}), want one", data.folder
+        )
     return pack([found for found, _ in stretches], [length for _, length in stretches], targets, data.labels, *sensors)
 
 

@@ -48,7 +48,7 @@ def test_a_class_that_the_network_lacks_is_told(tmp_path):
 
 def test_training_sees_each_span_from_its_beginning(tmp_path):
     trees.gesture(tmp_path)
-    data = load_dataset("dvs-gesture", tmp_path, "train")
+    data = load_dataset(open_dataset("dvs-gesture", tmp_path, "train"))
     assert data.labels == GESTURES
     assert [GESTURES[target] for target in data.targets] == ["arm_roll", "other"] * 2
     for index, trial in enumerate(find_trials(f"dvs-gesture:{tmp_path}:train", GESTURES)):
@@ -59,8 +59,8 @@ def test_training_sees_each_span_from_its_beginning(tmp_path):
 
 def test_training_may_draw_some_recordings_and_see_the_beginning_of_each(tmp_path):
     made = trees.nmnist(tmp_path)
-    data = load_dataset("nmnist", tmp_path, "train", duration_us=500, limit=7)
-    again = load_dataset("nmnist", tmp_path, "train", duration_us=500, limit=7)
+    data = load_dataset(open_dataset("nmnist", tmp_path, "train"), duration_us=500, limit=7)
+    again = load_dataset(open_dataset("nmnist", tmp_path, "train"), duration_us=500, limit=7)
     assert len(data) == 7
     assert np.array_equal(data.events, again.events)
     assert data.durations_us.tolist() == [500] * 7
@@ -86,13 +86,29 @@ def test_a_train_config_names_a_data_set(tmp_path):
         check(config | {"data": config["data"] | {"parts": "train"}})
 
 
+def test_nobody_of_the_gesture_set_is_both_trained_and_validated_on(tmp_path):
+    trees.gesture(tmp_path, users=8)
+    data = open_dataset("dvs-gesture", tmp_path, "train")
+    assert [sample.person for sample in data] == [f"user0{user}" for user in range(1, 8)]
+    training, validation = data.apart(0.3)
+    people = [{sample.person for sample in part} for part in (training, validation)]
+    assert (len(people[0]), len(people[1]), people[0] & people[1]) == (5, 2, set())
+    config = {"kind": "dataset", "name": "dvs-gesture", "folder": str(tmp_path), "validation": 0.3, "duration_us": 400}
+    config = {"data": config, "model": {"input": [2, 128, 128], "layers": [{"pool": 32}, {"linear": 11}]},
+              "windows": {"slices": 2}, "training": {"epochs": 1}, "out": "unused.pt"}  # fmt: skip
+    training, validation = load_sets(check(config).data, str)
+    assert (len(training), len(validation)) == (10, 4)
+    trees.nmnist(tmp_path / "digits")
+    assert open_dataset("nmnist", tmp_path / "digits").apart(0.3) is None
+
+
 def test_a_set_without_classes_is_not_learnt_or_judged(tmp_path, monkeypatch):
     trees.nmnist(tmp_path)
     bare = open_dataset("nmnist", tmp_path)
     bare = type(bare)(bare.name, bare.part, bare.folder, (), tuple(type(s)(s.path, (), s.reader) for s in bare))
     monkeypatch.setattr("dvs_run.pipeline.datasets.open_dataset", lambda *arguments: bare)
     with pytest.raises(RecordingError, match="has no classes to learn"):
-        load_dataset("nmnist", tmp_path)
+        load_dataset(bare)
     with pytest.raises(RecordingError, match="has no classes; it can be replayed, not judged"):
         find_trials(f"nmnist:{tmp_path}", ["0"])
 
