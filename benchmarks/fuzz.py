@@ -2,6 +2,7 @@
 
     python -m benchmarks.fuzz [--files 10000] [--seed 1] [--only dat evt3 ...]
 
+With --only, the figures of the other containers stay as they are.
 Each container's small recording is damaged in ways that a number reproduces (fuzz_mutations.py) and read in a process
 of its own (fuzz_reader.py) with a limit of memory and of time. Asked of every file: the reading ends, in order or with
 a RecordingError that names the file; events come sorted, within the sensor; and those that stand in the file wholly
@@ -26,9 +27,10 @@ import numpy as np
 
 from tests.formats import files, ros_files
 
-from .accuracy import write
+from .accuracy import RESULTS, write
 
 SILENCE_S = 120  # wall time without a word from the process: it hangs (fuzz_reader limits the processor's time)
+FIGURES = RESULTS / "fuzz.json"
 MOST_FAILURES = 20  # of one container; beyond them there is no news
 
 
@@ -54,10 +56,17 @@ def main() -> None:
             if not options.only or sample.options["container"] in options.only:
                 results[sample.name] = fuzz(sample, round(options.files * sample.share), options.seed)
                 print(sample.name, json.dumps(results[sample.name]), flush=True)
-    if not options.only:
-        print(f"written to {write('fuzz', {'seed': options.seed, **results})}")
+    print(f"written to {write('fuzz', {'seed': options.seed, **others(options.only), **results})}")
     if any(result["failures"] for result in results.values()):
         raise SystemExit("there are failures: see above")
+
+
+def others(only: list[str]) -> dict[str, Any]:
+    """What earlier runs found of the containers that are not read now."""
+    if not only or not FIGURES.is_file():
+        return {}
+    known = json.loads(FIGURES.read_text())
+    return {name: run for name, run in known.items() if isinstance(run, dict) and name.split(",")[0] not in only}
 
 
 def samples(folder: Path) -> Iterator[Sample]:

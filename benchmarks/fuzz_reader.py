@@ -33,7 +33,13 @@ class Damaged:
 
     def __init__(self, data: bytes, options: dict[str, Any], header: int, path: Path) -> None:
         self.data, self.header, self.path = data, header, path
-        self._blocks = chunks_of_mcap(data) if options.get("container") == "mcap" else None
+        self._blocks: list[int] | None = None  # where parts begin that are delivered whole or not at all
+        if options.get("container") == "mcap":
+            self._blocks = chunks_of_mcap(data)
+        if options.get("container") == "csv":  # a line that is cut at its very end is whole
+            self._blocks = [at + 1 for at, byte in enumerate(data) if byte == 10]
+        if options.get("container") == "npz":  # what it holds stands at its end: damaged there, none of it is read
+            self._blocks = [0]
         sensor = options.get("sensor")
         self.options = {**options, "sensor": SensorSize(*sensor) if sensor else None}
         self.container = options.get("container")
