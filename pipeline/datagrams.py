@@ -163,7 +163,7 @@ def make_layout(name: str, sensor: SensorSize | None, camera: str | None) -> Lay
         raise EventError(f"camera is {camera!r}, but {name} has no layouts of cameras; leave it out")
     if sensor is None:
         raise EventError(f"sensor is missing, and {name} does not say it; want [width, height]")
-    layout: Layout = LAYOUTS[name](sensor)  # type: ignore[abstract, call-arg]
+    layout: Layout = LAYOUTS[name](sensor)
     return layout
 
 

@@ -220,7 +220,7 @@ def test_a_run_fed_by_datagrams_decides_as_one_fed_by_the_file(plain_config, wri
     expected = [json.loads(line) for line in decisions(plain_config).splitlines()]
     address = f"127.0.0.1:{free_port()}"
     nodes["send"] = {"kind": "udp_out", "input": "recording", "address": address, "layout": "faery"}
-    nodes["udp"] = {"kind": "udp_in", "address": address, "layout": "faery", "sensor": [SIDE, SIDE], "end_after_s": 1.0}
+    nodes["udp"] = {"kind": "udp_in", "address": address, "layout": "faery", "sensor": [SIDE, SIDE], "end_after_s": 3.0}
     nodes["binner"]["input"] = "udp"
     nodes["binner"]["when_full"] = "wait"
     assert main([write(plain_config), "--quiet"]) == 0
