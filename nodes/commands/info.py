@@ -14,11 +14,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from ...pipeline.events import EventPacket, SensorSize
+from ...pipeline.extras import CameraFrame, ImuPacket
 from ...pipeline.formats import DEFECTS, Recording, open_recording
 
 PEAK_US = 10_000  # the peak rate is that of the fullest stretch of this length
 _BARS = " ▁▂▃▄▅▆▇█"
 _MOST_LABELS = 20  # lines
+_BETWEEN = ("other_packets", "trigger_words", "frame_words", "special_words")  # counted where no events are
 
 
 def info(
@@ -58,6 +60,21 @@ def info(
     if recording.fault is not None:
         print(f"dvs info: {recording.fault}", file=sys.stderr)
         raise typer.Exit(1)
+
+
+def _extras(recording: Recording) -> dict[str, int]:
+    """How many frames, motion samples and triggers; looked for only where events had something else between them."""
+    found = {"frames": 0, "motion samples": 0, "triggers": 0}
+    if not any(recording.defects.get(name) for name in _BETWEEN):
+        return {}
+    for extra in recording.extras():
+        if isinstance(extra, CameraFrame):
+            found["frames"] += 1
+        elif isinstance(extra, ImuPacket):
+            found["motion samples"] += len(extra.samples)
+        else:
+            found["triggers"] += len(extra.triggers)
+    return {name: count for name, count in found.items() if count}
 
 
 @dataclass
@@ -140,6 +157,7 @@ def _facts(recording: Recording, summary: Summary) -> dict[str, Any]:
         "peak_rate_hz": summary.peak * 1e6 / PEAK_US,
         "x_range": [summary.low[0], summary.high[0]] if summary.events else None,
         "y_range": [summary.low[1], summary.high[1]] if summary.events else None,
+        "extras": _extras(recording),
         "labels": [[span.label, span.t_start_us, span.t_stop_us] for span in recording.labels],
         "defects": recording.defects,
         "fault": None if fault is None else {"message": str(fault), "byte_offset": fault.byte_offset},
@@ -161,6 +179,9 @@ def _show(recording: Recording, summary: Summary) -> None:
     table.add_row("events", f"{summary.events:,}")
     if summary.events:
         _show_events(table, summary)
+    extras = _extras(recording)
+    if extras:
+        table.add_row("besides", ", ".join(f"{count:,} {name}" for name, count in extras.items()))
     for i, span in enumerate(recording.labels[:_MOST_LABELS]):
         where = _where(span.t_start_us, span.t_stop_us, summary)
         table.add_row("" if i else "labels", f"{escape(span.label)}  [dim]{where}[/dim]")

@@ -1,11 +1,13 @@
 """What a camera gives besides events: pictures, motion samples and triggers, on the clock of its events."""
 
 import contextlib
+import json
 import struct
 
 import numpy as np
 import pytest
 
+from dvs_run.nodes.commands import main
 from dvs_run.pipeline.errors import RecordingError
 from dvs_run.pipeline.events import EventPacket
 from dvs_run.pipeline.extras import IMU_DTYPE, TRIGGER_KINDS, CameraFrame, ImuPacket, TriggerPacket
@@ -339,3 +341,12 @@ def test_mutated_files_give_extras_or_one_error(tmp_path, container):
         with contextlib.suppress(RecordingError):
             read += sum(1 for _ in open_recording(path, on_error="skip").extras())
     assert read > 40
+
+
+def test_what_there_is_besides_events_is_told(tmp_path, capsys):
+    path = tmp_path / "a.aedat"
+    path.write_bytes(aedat31(ALL))
+    assert main(["info", str(path)]) == 0
+    assert "2 frames, 2 motion samples, 3 triggers" in capsys.readouterr().out
+    assert main(["info", "--json", str(path)]) == 0
+    assert json.loads(capsys.readouterr().out)["extras"] == {"frames": 2, "motion samples": 2, "triggers": 3}
