@@ -12,7 +12,7 @@ from ..pipeline.stream import LabelSpan
 
 
 class FileNameError(DvsError):
-    """There is no free name."""
+    """There is no free name, or nothing can be written there."""
 
 
 def file_name(path: Path, number: int, when_exists: Literal["number", "refuse", "replace"], mine: list[Path]) -> Path:
@@ -67,7 +67,10 @@ class LinesFile:
     def __init__(self, path: Path, first_us: int) -> None:
         self.path = path
         self.flushed_us = first_us
-        self._file = path.open("w", encoding="utf-8")
+        try:
+            self._file = path.open("w", encoding="utf-8")
+        except OSError as error:
+            raise FileNameError(f"{path}: cannot be created: {error.strerror or error}") from None
 
     def write(self, line: str) -> None:
         self._file.write(line + "\n")
