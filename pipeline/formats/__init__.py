@@ -147,12 +147,11 @@ def _named(name: str, path: Path) -> Container:
 
 
 def _recognised(path: Path, start: bytes) -> Container:
-    for row in _catalogue():
+    for row in (*_added(), *CONTAINERS):  # those of other packages first: some of ours go by plausibility
         if row.recognises(path, start):
             return row
-    raise RecordingError(
-        f"{path}: {sniff.what_else(start)}; supported are {', '.join(row.what for row in CONTAINERS)}", path, 0
-    )
+    known = ", ".join(row.what for row in _catalogue())
+    raise RecordingError(f"{path}: {sniff.what_else(start)}; supported are {known}", path, 0)
 
 
 def _load(where: str) -> Any:
