@@ -7,13 +7,14 @@ it is back it is set as before, the gap is marked, and time goes on. At the star
 
 import importlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from ..pipeline.errors import DvsError, counted
 from ..pipeline.events import EVENT_DTYPE, EventPacket, SensorSize
+from ..pipeline.live import LiveClock, warm_up
 from ..pipeline.stream import StreamInfo
 from .live import LiveError, LiveSource, Patience
 from .node import Row
@@ -48,6 +49,10 @@ class CameraSource(LiveSource):
     def serial_of(self, camera: Any) -> str:
         raise NotImplementedError
 
+    def forget_backlog(self, camera: Any) -> None:
+        """Throw away what has come since the camera was opened: the others took their time to get ready."""
+        raise NotImplementedError
+
     def let_go(self, camera: Any) -> None:
         raise NotImplementedError
 
@@ -58,6 +63,7 @@ class CameraSource(LiveSource):
             raise LiveError(
                 f"{self.package} cannot be loaded ({error}); install it with `pip install dvs-run[{self.extra}]`"
             ) from None
+        warm_up(LiveClock(SensorSize(1, 1)))  # before anything comes
         self._camera: Any = None
         self._packet_read: CameraPacket | None = None
         self._serial: str | None = self.config.serial
@@ -78,6 +84,7 @@ class CameraSource(LiveSource):
         yield self.info
         assert self.clock is not None
         self.heard_ns = time.monotonic_ns()
+        self._guarded(self.forget_backlog)
         while True:
             if self._camera is None and not self._find_again():
                 return
@@ -122,13 +129,18 @@ class CameraSource(LiveSource):
         return name, sensor
 
     def _ready(self, seconds: float) -> bool:
+        self._packet_read = None if self._is_lost else self._guarded(self.read, seconds)
+        return self._is_lost or self._packet_read is not None or self.is_over()
+
+    def _guarded(self, ask: Callable[..., Any], *more: Any) -> Any:
+        """What the camera answers; None, and it is lost, if it does not."""
         try:
-            self._packet_read = self.read(self._camera, seconds)
+            return ask(self._camera, *more)
         except DvsError:  # its events are not those that we know
             raise
-        except Exception as error:
+        except Exception as error:  # whatever the driver raises
             self._is_lost, self._last_loss = True, first_line(error)
-        return self._is_lost or self._packet_read is not None or self.is_over()
+            return None
 
     def _lose(self) -> None:
         assert self.clock is not None

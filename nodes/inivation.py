@@ -85,6 +85,10 @@ class Inivation(CameraSource):
                 return None
             time.sleep(_POLL_S)
 
+    def forget_backlog(self, camera: Any) -> None:
+        while camera.getNextEventBatch() is not None:
+            pass
+
     def let_go(self, camera: Any) -> None:
         """The driver closes it when nobody holds it any more."""
 

@@ -88,6 +88,9 @@ class Prophesee(CameraSource):
         events = packet.polarity_events
         return CameraPacket(NO_EVENTS if events is None else as_events(events).copy(), ring.current_t)
 
+    def forget_backlog(self, camera: Any) -> None:
+        camera.clear_backlog(until=1)
+
     def let_go(self, camera: Any) -> None:
         with contextlib.suppress(RuntimeError):
             camera.__exit__(None, None, None)

@@ -82,7 +82,7 @@ class Samna(LiveSource):
                 return
 
     def close(self) -> None:
-        if hasattr(self, "_context"):
+        if hasattr(self, "_context") and not self._context.closed:
             self._socket.disable_monitor()
             self._context.destroy(0)
 

@@ -9,6 +9,7 @@ import os
 import select
 import socket
 import struct
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ HostPort = Annotated[
 ]  # IPv6 in brackets
 _LARGEST = 65_536  # no datagram is larger
 _AT_ONCE = 256  # datagrams in one packet of events, at most
-_RXQ_OVFL = getattr(socket, "SO_RXQ_OVFL", 40 if os.uname().sysname == "Linux" else None)
+_RXQ_OVFL = getattr(socket, "SO_RXQ_OVFL", 40 if sys.platform == "linux" else None)
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class UdpIn(LiveSource):
         self.begin_live(f"udp {config.address}", self._layout.sensor, self._layout.period_us)
         self._layout.decode(memoryview(bytes(64)), 0)  # compiles
         self._sequence = Sequence() if self._layout.numbered else None
-        self._refused = self._cut = self._strangers = self._doubles = self._kernel_dropped = 0
+        self._refused = self._cut = self._strangers = self._kernel_dropped = 0
         self._buffer = bytearray(_LARGEST)
         self._socket = listening_socket(config.address, config.buffer_bytes)
         self._granted = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2  # Linux tells twice as much
@@ -174,9 +175,11 @@ def listening_socket(address: str, buffer_bytes: int) -> socket.socket:
 def resolve(address: str) -> tuple[socket.AddressFamily, Any]:
     """Family and socket address of HOST:PORT. Raises LiveError."""
     host, _, port = address.rpartition(":")
+    if int(port) > 65_535:
+        raise LiveError(f"{address} has port {port}, want 1 to 65535")
     try:
         found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_DGRAM)
-    except (OSError, OverflowError, UnicodeError) as error:
+    except (OSError, UnicodeError) as error:
         raise LiveError(f"{address} is no address of a host: {error}; want HOST:PORT") from None
     return found[0][0], found[0][4]
 

@@ -207,6 +207,8 @@ def test_a_port_in_use_and_a_host_that_is_none_are_told():
             UdpIn(UdpInConfig(f"{host}:{port}", "faery", [9, 9])).open()
     with pytest.raises(LiveError, match=r"host\.invalid:9 is no address of a host"):
         UdpIn(UdpInConfig("host.invalid:9", "faery", [9, 9])).open()
+    with pytest.raises(LiveError, match="127.0.0.1:99999 has port 99999"):
+        UdpIn(UdpInConfig("127.0.0.1:99999", "faery", [9, 9])).open()
 
 
 def test_the_config_knows_every_layout():
