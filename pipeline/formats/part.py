@@ -1,8 +1,8 @@
 """A part of a recording, by time: from where reading begins, and which events of it are wanted.
 
 Reading begins at the last place before the part that is known: of the file's own table, else of the index that earlier
-readings left beside it (index.py), else at the beginning. The events are those of the whole recording, cut; only
-damage before the part is not met, and what lies there is not counted.
+readings left beside it (index.py), else at the beginning. The events are those of the whole recording, cut. Damage
+before the part need not be met, and of a file with a table what lies there is not counted (an index knows the counts).
 """
 
 from collections.abc import Iterator
