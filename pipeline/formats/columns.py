@@ -42,7 +42,7 @@ def to_events(columns: dict[str, np.ndarray], unit_us: float) -> tuple[np.ndarra
     `unit_us`: of t, in µs. Places that no pixel has become 65535, which is outside every sensor.
     """
     polarity = columns["p"]
-    times = _microseconds(columns["t"], unit_us)
+    times = microseconds(columns["t"], unit_us)
     bad = np.zeros(len(times), bool)
     if times.dtype.kind == "f":
         bad |= ~(np.abs(times) < 2.0**61)
@@ -66,7 +66,7 @@ def to_events(columns: dict[str, np.ndarray], unit_us: float) -> tuple[np.ndarra
     return events, f"row with {values}: want whole numbers, and p of 0 or 1 (or -1 and 1)"
 
 
-def _microseconds(times: np.ndarray, unit_us: float) -> np.ndarray:
+def microseconds(times: np.ndarray, unit_us: float) -> np.ndarray:
     """Times in µs, of whole numbers exactly."""
     if times.dtype.kind == "f":
         with np.errstate(all="ignore"):  # infinite ones are refused by whoever asked

@@ -21,7 +21,7 @@ import numpy as np
 from ..errors import RecordingError
 from ..events import SensorSize
 from . import guard
-from .columns import NAMES, UNITS_US, order_of, to_events
+from .columns import NAMES, UNITS_US, microseconds, order_of, to_events
 from .extent import sensor_of
 from .source import Batch, Mark, Place, Reading, ReadOptions, Source
 
@@ -80,7 +80,10 @@ class Hdf5(Source):
             return []
         marks = []
         for row, before, after in found:
-            before_us, after_us = round(before * self._unit_us), round(after * self._unit_us)
+            times_us = microseconds(np.array([before, after]), self._unit_us)
+            if not (np.abs(times_us) <= guard.MAX_TIME_US).all():
+                return []
+            before_us, after_us = (int(time) for time in times_us)
             clock = guard.new_state()
             if row:
                 clock[guard.STARTED], clock[guard.LAST] = 1, before_us
@@ -97,9 +100,7 @@ class Hdf5(Source):
                 at = int(told.get("at", at))
                 if "rows" in told:
                     count = int(told["rows"])
-                    columns = {
-                        name: child.array(dtype, count) for name, dtype in zip("txyp", self._dtypes, strict=True)
-                    }
+                    columns = child.columns(self._dtypes, count)
                     while True:
                         events, fault = to_events(columns, self._unit_us)
                         if len(events):
@@ -148,10 +149,15 @@ class _Child:
             return found
         return {"trouble": self._why()}
 
-    def array(self, dtype: np.dtype, count: int) -> np.ndarray:
-        with self._patience():
-            data = self._out.read(count * dtype.itemsize)
-        return np.frombuffer(data, dtype, len(data) // dtype.itemsize)
+    def columns(self, dtypes: list[np.dtype], count: int) -> dict[str, np.ndarray]:
+        """t, x, y and p of so many rows, or of fewer if the child dies."""
+        found = {}
+        for name, dtype in zip("txyp", dtypes, strict=True):
+            with self._patience():
+                data = self._out.read(count * dtype.itemsize)
+            found[name] = np.frombuffer(data, dtype, len(data) // dtype.itemsize)
+        count = min(map(len, found.values()))
+        return {name: column[:count] for name, column in found.items()}
 
     @contextlib.contextmanager
     def _patience(self) -> Iterator[None]:

@@ -257,7 +257,7 @@ def head(file, streams, name, columns, rows):
     array = columns["t"].array
     codec = array.compression or ("none" if not array.id.get_create_plist().get_nfilters() else "packed")
     found = {"offset": int(file["t_offset"][()])} if is_number(file, "t_offset") else {}
-    fraction = columns["t"].dtype.kind == "f" and rows > 0 and has_fraction(columns["t"].read(0, min(rows, BLOCK)))
+    fraction = columns["t"].dtype.kind == "f" and rows > 0 and has_fraction(columns["t"], min(rows, BLOCK))
     dtypes = {column: columns[column].dtype.newbyteorder("<").str for column in "txyp"}
     group = array.parent
     sensor = size_of(array.attrs) or size_of(group.attrs) or size_of(file.attrs)
@@ -272,8 +272,12 @@ def is_number(file, key):
     return isinstance(link, h5py.HardLink) and isinstance(file[key], h5py.Dataset) and file[key].shape == ()
 
 
-def has_fraction(times):
-    return bool((times % 1 != 0).any())
+def has_fraction(times, rows):
+    """Whether the first times are no whole numbers."""
+    try:
+        return bool((times.read(0, rows) % 1 != 0).any())
+    except Exception:  # damage, which the reading tells
+        return True
 
 
 def size_of(attributes):

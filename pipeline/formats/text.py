@@ -11,8 +11,8 @@ then be cut, and is delivered only if it is a time as long as the one before, an
 import gzip
 import zlib
 from collections.abc import Iterator
+from io import BufferedIOBase
 from pathlib import Path
-from typing import BinaryIO, cast
 
 import numpy as np
 
@@ -46,8 +46,8 @@ class TextFile(Source):
             raise RecordingError(f"{path}: the time unit is {options.time_unit!r}, want one of {known}", path)
         try:
             with self._open() as file:
-                self._head = read_head(file.read(_HEAD), options.layout, options.time_unit)
-        except (ValueError, EOFError, zlib.error) as error:
+                self._head = read_head(_first(file), options.layout, options.time_unit)
+        except ValueError as error:
             raise RecordingError(f"{path}: {error}", path, 0) from None
         order = self._head.order
         self._columns = np.array([_KINDS[letter] for letter in order])
@@ -101,7 +101,7 @@ class TextFile(Source):
         want = f"numbers {' '.join(self._head.order)}, x and y from 0 on, p of 0 or 1 (or -1 and 1)"
         reading.report(f"line {line} is {shown!r}, want {want}", position, last=False)
 
-    def _last(self, file: BinaryIO, left: bytes, position: int, line: int, reading: Reading) -> Iterator[Batch]:
+    def _last(self, file: BufferedIOBase, left: bytes, position: int, line: int, reading: Reading) -> Iterator[Batch]:
         """The event of a last line that has no end, unless it may be cut."""
         event, last = self._event(left), self._head.order[-1]
         if event is not None and last == "t":
@@ -123,15 +123,23 @@ class TextFile(Source):
         kept = read_lines(text, self._columns, self._places, self._shift, event)[1]
         return event if kept else None
 
-    def _open(self) -> BinaryIO:
+    def _open(self) -> BufferedIOBase:
         """The text, unpacked; the caller closes it."""
-        return cast(BinaryIO, gzip.open(self._path)) if self.codec == "gzip" else self._path.open("rb")
+        return gzip.open(self._path) if self.codec == "gzip" else self._path.open("rb")
 
 
-def _more(file: BinaryIO) -> tuple[bytes, str]:
+def _first(file: BufferedIOBase) -> bytes:
+    """The beginning of the text, of a file that is cut or damaged what there is of it."""
+    data = b""
+    while len(data) < _HEAD and (more := _more(file)[0]):
+        data += more
+    return data
+
+
+def _more(file: BufferedIOBase) -> tuple[bytes, str]:
     """The next block, empty at the end, and what ends the file before its end ("": nothing does)."""
     try:
-        return file.read(BLOCK), ""
+        return file.read1(BLOCK), ""
     except EOFError:
         return b"", "the file ends within its packed data"
     except (zlib.error, gzip.BadGzipFile) as error:

@@ -1,5 +1,6 @@
 """HDF5: the layouts of others, parts, files that were cut or damaged, what is refused."""
 
+import json
 import random
 
 import numpy as np
@@ -201,6 +202,13 @@ def test_a_reader_that_dies_or_never_ends_is_one_recording_error(tmp_path, monke
     program.write_text("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
     with pytest.raises(RecordingError, match="HDF5 broke down on it \\(signal 11\\)"):
         open_recording(path)
+    head = {"rows_in_all": 9, "dtypes": {"t": "<i8", "x": "<u2", "y": "<u2", "p": "|u1"}, "codec": "none"}
+    head = json.dumps({**head, "fraction": False, "streams": ["e"], "stream": "e", "sensor": None}).encode() + b"\n"
+    rows = json.dumps({"rows": 2, "row": 0, "at": 7}).encode() + b"\n" + bytes(21)  # of 26
+    program.write_text(f"import sys; sys.stdout.buffer.write({head!r} if '\"head\"' in input() else {rows!r})")
+    recording = open_recording(path, sensor=SMALL, on_error="stop")
+    assert list(recording) == []
+    assert "HDF5 broke down on it (exit code 0)" in str(recording.fault)
     monkeypatch.setattr(hdf5, "PATIENCE_S", 0.2)
     program.write_text("import signal; signal.pause()")
     with pytest.raises(RecordingError, match="was not done with a part of it"):

@@ -132,6 +132,11 @@ def test_a_last_line_that_may_be_cut_is_not_delivered(tmp_path):
 def test_a_packed_file_that_is_cut_or_damaged_delivers_its_good_lines(tmp_path):
     path = tmp_path / "made.csv"
     lines = "".join(f"{t},{t % 128},{t * 7 % 128},{t % 2}\n" for t in range(200_000))
+    packed = gzip.compress(b"t,x,y,p\n" + lines[:3000].encode())
+    path.write_bytes(packed[:-20])  # shorter than a block
+    recording = open_recording(path, on_error="stop", sensor=SMALL)
+    assert sum(len(packet.events) for packet in recording) > 100
+    assert "ends within its packed data" in str(recording.fault)
     packed = gzip.compress(b"t,x,y,p\n" + lines.encode())
     for data, message in (
         (packed[: len(packed) // 2], "ends within its packed data"),
