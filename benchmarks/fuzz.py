@@ -50,13 +50,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", nargs="*", default=[], help="containers")
     options = parser.parse_args()
-    results: dict[str, Any] = {}
+    results = others(options.only)
     with tempfile.TemporaryDirectory() as folder:
         for sample in samples(Path(folder)):
             if not options.only or sample.options["container"] in options.only:
                 results[sample.name] = fuzz(sample, round(options.files * sample.share), options.seed)
                 print(sample.name, json.dumps(results[sample.name]), flush=True)
-    print(f"written to {write('fuzz', {'seed': options.seed, **others(options.only), **results})}")
+                write("fuzz", {"seed": options.seed, **results})
     if any(result["failures"] for result in results.values()):
         raise SystemExit("there are failures: see above")
 

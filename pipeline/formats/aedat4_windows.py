@@ -50,7 +50,7 @@ class Windows:
         self._codec = layout.CODECS[header.codec].removesuffix("_high")
         self._data = _buffer(BLOCKS[self._codec])
         self._content = _buffer(CONTENT if self._codec != "none" else 0)
-        self._zstd = unpacker() if self._codec == "zstd" else None
+        self._zstd: Any = unpacker() if self._codec == "zstd" else None
         self._filled = 0  # bytes of `data` that are of the file, from `position` on
         self._room = ROOM
         self._size = os.fstat(file.fileno()).st_size
@@ -63,7 +63,7 @@ class Windows:
         if not position <= self._end <= self._size:
             self._end = self._size
         while self.position < self._end:
-            self._filled += self._file.readinto(memoryview(self._data)[self._filled : -SLACK]) or 0
+            self._filled += self._file.readinto(self._data.data[self._filled : -SLACK]) or 0
             if self._filled < len(self._data) - SLACK:  # the file's end, also if it has become shorter since
                 self._size = self.position + self._filled
                 self._end = min(self._end, self._size)
@@ -100,7 +100,7 @@ class Windows:
         at = kept = added = 0
         ours, *others = self._streams.tolist()
         while at + _HEAD.size <= size:
-            number, length = _HEAD.unpack_from(self._data, at)
+            number, length = _HEAD.unpack_from(self._data.data, at)
             if at + _HEAD.size + length > size:
                 break
             if number == ours:
@@ -126,9 +126,9 @@ class Windows:
         """Unpack these bytes of the window to `content`; how many they become. More than there is room: too many."""
         import zstandard
 
-        room = memoryview(self._content)[:-SLACK]
+        room = self._content.data[:-SLACK]
         try:
-            unpacked: int = self._zstd.stream_reader(memoryview(self._data)[at : at + length]).readinto(room)
+            unpacked: int = self._zstd.stream_reader(self._data.data[at : at + length]).readinto(room)
         except zstandard.ZstdError:
             return 0  # which no packet is
         return unpacked if unpacked < len(room) else unpacked + SLACK
@@ -143,7 +143,7 @@ class Windows:
 
     def _enlarge_data(self, size: int, reading: Reading) -> None:
         """The packet that begins the window is not wholly in it: a larger window, or it is not wholly in the file."""
-        length = _HEAD.unpack_from(self._data)[1] if size >= _HEAD.size else 0
+        length = _HEAD.unpack_from(self._data.data)[1] if size >= _HEAD.size else 0
         if self.position + _HEAD.size + length > self._end or size < _HEAD.size:
             if self._end < self._size:
                 self._end = self._size  # the packet table is not where the header says: there are packets
@@ -166,7 +166,7 @@ class Windows:
 
     def _pass_over(self, why: int, reading: Reading) -> None:
         """A packet that is damaged, or of a stream that the file does not name."""
-        number, length = _HEAD.unpack_from(self._data)
+        number, length = _HEAD.unpack_from(self._data.data)
         what = "its content is damaged" if why == kernels.DAMAGED else "the file's header names no such stream"
         reading.report(f"a packet of stream {number} cannot be decoded ({what})", self.position, last=False)
         self._advance(_HEAD.size + length)

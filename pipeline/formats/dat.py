@@ -75,7 +75,7 @@ class Dat(WordSource):
         words = np.empty(BLOCK // 8, self.word)
         with open(self._path, "rb", buffering=0) as file:
             file.seek(self.start)
-            while got := file.readinto(words):
+            while got := file.readinto(words.data):
                 yield extent(words[: got // 8], *self.first_state[1:3])
 
 

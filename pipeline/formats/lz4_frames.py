@@ -129,7 +129,7 @@ def unpack_block(data, at, end, content, filled):
 @kernel(inline="always")
 def _longer(data, at, end, length):
     """A length that goes on in further bytes, and the place after them."""
-    more = 255
+    more = np.int64(255)
     while more == 255 and at < end:
         more = np.int64(data[at])
         length += more
