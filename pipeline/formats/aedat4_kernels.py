@@ -25,7 +25,7 @@ def take(data, size, streams, codec, content, events, counts):
 
     `content`: room for what is unpacked. Both buffers end with SLACK bytes that are not used. `events` as PAIRED.
     """
-    at, kept, count = 0, 0, np.int64(0)
+    at, kept, count = np.int64(0), np.int64(0), np.int64(0)
     while True:
         if at + 8 > size:
             return at, kept, TAKEN if at == size else INCOMPLETE
