@@ -20,6 +20,7 @@ from .pixel import WHITE, Camera, PixelSettings
 INSTALL = "films, webcams and pictures other than PNG need PyAV: pip install 'dvs-run[video]'"
 PICTURES = (".png", ".npy", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
 LARGEST = 8192  # pixels of a side
+FORWARD_US = 600_000_000  # longer than any picture is shown
 GAMMA = 2.2  # of what cameras write into films: a value v is light of (v / 255) ** 2.2
 Fit = Literal["crop", "stretch"]
 
@@ -63,6 +64,9 @@ class Film:
     def __post_init__(self) -> None:
         self._opened = self._open()
         stream = self._opened.streams.video[0]
+        if stream.codec_context is None:
+            self.close()
+            raise RecordingError(f"{self.path}: its pictures are of a codec that PyAV does not have", self.path)
         if not 0 < min(stream.width, stream.height) <= max(stream.width, stream.height) <= LARGEST:
             self.close()
             raise RecordingError(
@@ -81,6 +85,9 @@ class Film:
                 first_us = t_us if first_us is None else first_us
                 if t_us - first_us <= last_us:
                     continue  # shown no longer than the one before
+                if t_us - first_us > last_us + FORWARD_US:
+                    what = f"its pictures jump from {last_us / 1e6:.0f} to {(t_us - first_us) / 1e6:.0f} s"
+                    raise RecordingError(f"{self.path}: {what}, more than ten minutes: damage", self.path)
                 last_us = t_us - first_us
                 yield last_us, _grey(frame, self.sensor, self.fit)
         finally:
@@ -204,7 +211,11 @@ def _grey(frame: Any, sensor: SensorSize, fit: Fit) -> np.ndarray:
     wide, high = across, down
     if fit == "crop":
         wide, high = max(across, round(frame.width * scale)), max(down, round(frame.height * scale))
-    image = frame.reformat(wide, high, format="gray", interpolation="AREA").to_ndarray()
+    try:
+        image = frame.reformat(wide, high, format="gray", interpolation="AREA").to_ndarray()
+    except (_av().error.FFmpegError, ValueError, MemoryError) as error:
+        size = f"{frame.width}x{frame.height} pixels to {wide}x{high}"
+        raise RecordingError(f"a picture cannot be brought from {size}: {error or 'too large'}") from None
     left, top = (wide - across) // 2, (high - down) // 2
     return np.rot90(image[top : top + down, left : left + across], quarters)
 
@@ -222,5 +233,4 @@ def _av() -> Any:
         import av
     except ImportError as error:
         raise DvsError(f"{INSTALL} ({error})") from None
-    av.logging.set_level(av.logging.PANIC)  # its own lines on standard error; what goes wrong is raised
-    return av
+    return av  # its logging stays off: it waits for the interpreter's lock in threads that close() waits for with it

@@ -1,5 +1,6 @@
 """Films before the simulated camera: their times, their size, the same events every time, and what is no film."""
 
+import contextlib
 import struct
 import zlib
 
@@ -227,3 +228,34 @@ def test_the_command_makes_a_recording_of_a_film(tmp_path, film, capsys):
     assert np.array_equal(found, np.concatenate([packet.events for packet in packets]))
     assert main(["simulate", "film", "--out", str(tmp_path / "b.npz")]) == 2
     assert "--film goes with film" in capsys.readouterr().err
+
+
+def test_a_picture_that_cannot_be_brought_to_size_is_told(tmp_path):
+    path = write_film(tmp_path / "a.mkv", [np.zeros((2, 4096), np.uint8)])
+    with pytest.raises(RecordingError, match="cannot be brought from 4096x2 pixels to 4194304x2048"):
+        next(open_frames(path, SensorSize(2048, 2048)).frames())
+
+
+def test_pictures_more_than_ten_minutes_apart_are_damage(tmp_path):
+    path = write_film(tmp_path / "a.mkv", [bar(k) for k in range(3)], rate=1_000, times=[0, 40, 700_000])
+    frames = open_frames(path).frames()
+    assert [next(frames)[0], next(frames)[0]] == [0, 40_000]
+    with pytest.raises(RecordingError, match="jump from 0 to 700 s, more than ten minutes"):
+        next(frames)
+
+
+@pytest.mark.parametrize(("name", "codec"), [("a.mkv", "ffv1"), ("a.mp4", "mpeg4"), ("a.avi", "mjpeg")])
+def test_mutated_films_end_soon_in_pictures_or_in_one_error(tmp_path, name, codec):
+    data = write_film(tmp_path / name, [bar(k) for k in range(6)], codec=codec).read_bytes()
+    rng, read = np.random.default_rng(1), 0
+    for _ in range(60):
+        mutated = bytearray(data)
+        for _ in range(int(rng.integers(1, 9))):
+            mutated[int(rng.integers(len(mutated)))] = int(rng.integers(256))
+        (tmp_path / name).write_bytes(mutated[: int(rng.integers(len(mutated) // 2, 2 * len(mutated)))])
+        with contextlib.suppress(RecordingError):
+            for t_us, picture in open_frames(tmp_path / name, SIDE).frames():
+                assert t_us >= 0
+                assert picture.shape == (12, 16)
+                read += 1
+    assert read > 60
