@@ -72,6 +72,30 @@ def script(*steps):
     return done
 
 
+class Plug:
+    """A cable: what the camera at its end gives, pulled when that is used up. One list of packets a plugging in.
+
+    None among them: nothing comes for a while. What an iniVation camera gives before the first of these is forgotten.
+    """
+
+    def __init__(self, *pluggings, absent=0):
+        self.pluggings = [list(packets) for packets in pluggings]
+        self.absent = absent  # attempts that find nothing, each time
+        self.attempts, self.asked, self.calls = absent, [], []
+
+    def connect(self, serial):
+        self.asked.append(serial)
+        if self.attempts < self.absent or not self.pluggings:
+            self.attempts += 1
+            raise RuntimeError("device not found")
+        self.attempts = 0
+        return self.pluggings.pop(0)
+
+    @property
+    def is_empty(self):
+        return not self.pluggings
+
+
 def events_at(times, sensor, seed=0):
     """Events at these times, all over the sensor."""
     rng = np.random.default_rng(seed)

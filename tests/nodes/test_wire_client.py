@@ -40,7 +40,7 @@ def outside(plain_config, tmp_path, sample_folder):
     return values, [sys.executable, str(tmp_path / "client.py"), str(SIDE), str(SIDE), str(tmp_path / "events.bin")]
 
 
-def test_forty_lines_of_another_program_send_events_and_receive_the_decisions(
+def test_another_program_of_few_lines_sends_events_and_receives_the_decisions(
     outside, plain_config, write, sample_folder
 ):
     plain_config["nodes"]["recording"]["path"] = str(sample_folder / "a.npz")
