@@ -107,8 +107,7 @@ def test_a_reader_is_stopped_by_its_limits_and_the_run_goes_on_after_it(tmp_path
 def test_the_figures_of_the_last_run_show_no_failure():
     figures = json.loads(fuzz.FIGURES.read_text())
     runs = {name: run for name, run in figures.items() if isinstance(run, dict)}
-    assert {container for container, _ in READ} <= {name.split(",")[0] for name in runs}
-    assert all(run["failures"] == [] for run in runs.values())
+    assert {name: run["failures"] for name, run in runs.items() if run["failures"]} == {}
 
 
 def test_a_flood_of_memory_is_a_failure(tmp_path, monkeypatch):
