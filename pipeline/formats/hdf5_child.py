@@ -24,6 +24,7 @@ MOST_OBJECTS, DEEPEST = 2000, 8
 MOST_MARKS = 256
 MEMORY = 4 << 30
 ECF = 36559  # the filter of Prophesee's codec
+CODECS = {1: "gzip", 4: "szip", 32000: "lzf", 32001: "blosc", 32004: "lz4", 32015: "zstd", 32026: "blosc2", ECF: "ecf"}
 
 
 class Trouble(Exception):
@@ -223,14 +224,19 @@ def check_storage(array):
     """Trouble if an array is kept in other files, or packed with what is not installed."""
     if array.external or array.is_virtual:
         raise Trouble("keeps its numbers in another file")
-    properties = array.id.get_create_plist()
-    for i in range(properties.get_nfilters()):
-        code = properties.get_filter(i)[0]
+    for code, name in filters_of(array).items():
         if not available(code):
-            raise Trouble(missing(code, properties.get_filter(i)[3]))
+            raise Trouble(missing(code, name))
     chunk = int(np.prod(array.chunks or (0,), dtype=object)) * array.dtype.itemsize
     if chunk > LARGEST_CHUNK:
         raise Trouble(f"is kept in chunks of {chunk:,} bytes, more than {LARGEST_CHUNK:,}")
+
+
+def filters_of(array):
+    """The codes of the filters that an array went through, each with its name."""
+    properties = array.id.get_create_plist()
+    filters = [properties.get_filter(i) for i in range(properties.get_nfilters())]
+    return {code: name for code, _, _, name in filters}
 
 
 def available(code):
@@ -255,7 +261,8 @@ def missing(code, name):
 
 def head(file, streams, name, columns, rows):
     array = columns["t"].array
-    codec = array.compression or ("none" if not array.id.get_create_plist().get_nfilters() else "packed")
+    codes = (code for code in filters_of(array) if code not in (2, 3))  # shuffled, with a checksum
+    codec = next((CODECS.get(code, f"filter {code}") for code in codes), "none")
     found = {"offset": int(file["t_offset"][()])} if is_number(file, "t_offset") else {}
     fraction = columns["t"].dtype.kind == "f" and rows > 0 and has_fraction(columns["t"], min(rows, BLOCK))
     dtypes = {column: columns[column].dtype.newbyteorder("<").str for column in "txyp"}

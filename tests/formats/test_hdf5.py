@@ -116,6 +116,14 @@ def test_nothing_outside_the_file_is_read(tmp_path):
         open_recording(path)
 
 
+def test_the_codecs_of_the_extra_are_unpacked(tmp_path):
+    packed = pytest.importorskip("hdf5plugin").Blosc(cname="zstd", clevel=1)  # as DSEC is
+    arrays = {f"events/{name}": values for name, values in COLUMNS.items()}
+    events, recording = read_all(made(tmp_path / "made.h5", arrays, chunks=(100,), **packed), sensor=SMALL)
+    assert np.array_equal(events, EVENTS)
+    assert recording.codec == "blosc"
+
+
 def test_a_codec_that_is_not_installed_is_named_with_where_to_get_it(tmp_path):
     path = tmp_path / "made.h5"
     with h5py.File(path, "w") as file:
