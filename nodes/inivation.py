@@ -63,7 +63,10 @@ class Inivation(CameraSource):
     Config, package, extra = InivationConfig, "dv_processing", "inivation"
 
     def find(self, driver: Any, serial: str | None) -> tuple[Any, str, SensorSize]:
-        camera = driver.io.camera.open(serial) if serial else driver.io.camera.open()
+        try:
+            camera = driver.io.camera.open(serial) if serial else driver.io.camera.open()
+        except IndexError:  # of a list of cameras that is empty
+            raise ConnectionError("it finds none") from None
         name, size = camera.getCameraName(), camera.getEventResolution()
         if size is None:
             raise LiveError(f"{name} sends no events")

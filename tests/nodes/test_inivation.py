@@ -174,3 +174,9 @@ def test_a_davis_has_filters_and_biases_of_two_numbers_and_sends_no_frames(dv):
 def test_a_word_that_is_no_direction_is_told():
     with pytest.raises(LiveError, match="flip has 'up', want horizontal"):
         InivationConfig(flip=["up"])
+
+
+def test_no_camera_at_all_is_told():
+    pytest.importorskip("dv_processing")
+    with pytest.raises(LiveError, match=r"no camera can be opened by dv_processing \(.+\); is it plugged in"):
+        Inivation(InivationConfig()).open()
