@@ -16,13 +16,14 @@ def fitted(make, seed=0, shape=SHAPE):
     """The module that `make` builds, seeded, its batch norms fitted to inputs and given random gains, in eval mode."""
     torch.manual_seed(seed)
     model = make()
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)]
     with torch.no_grad():
-        for module in model.modules():
-            if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) and module.affine:
-                module.weight.uniform_(0.5, 1.5)
-                module.bias.uniform_(-0.3, 0.3)
+        for norm in norms:
+            if norm.affine:
+                norm.weight.uniform_(0.5, 1.5)
+                norm.bias.uniform_(-0.3, 0.3)
         model.train()
-        for _ in range(12):
+        for _ in range(12 if norms else 0):
             model(inputs(64, shape, seed=int(torch.randint(1000, ()))))
     return model.eval()
 

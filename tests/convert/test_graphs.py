@@ -117,7 +117,7 @@ class Dense(nn.Module):
 
 def test_what_many_layers_read_is_computed_once_and_carried_by_neurons():
     torch.manual_seed(0)
-    conversion = convert(Dense().eval(), SHAPE, LABELS, pictures(16, 0), check_timesteps=256)
+    conversion = convert(Dense().eval(), SHAPE, LABELS, pictures(16, 0), check_timesteps=96)
     kinds = [
         type(node).__name__ + str(getattr(node, "weight", torch.zeros(0)).shape[2:4]) for node in conversion.cnn.nodes
     ]

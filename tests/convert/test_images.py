@@ -60,6 +60,13 @@ def trained(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def network(trained):
+    """The checkpoint's CNN as a spiking network."""
+    assert main(["convert", str(trained / "bars.pt"), "--out", str(trained / "net.npz"), "--no-verdict"]) == 0
+    return Network.load(trained / "net.npz")
+
+
 def config(folder, **data):
     data = {
         "kind": "images",
@@ -168,7 +175,7 @@ def test_what_is_no_idx_file_is_refused(tmp_path):
 
 def test_the_commands_convert_and_evaluate(trained, capsys):
     network, images = str(trained / "bars.npz"), str(trained / "t10k-images-idx3-ubyte")
-    assert main(["convert", str(trained / "bars.pt"), "--out", network, "--percentile", "100"]) == 0
+    assert main(["convert", str(trained / "bars.pt"), "--out", network, "--percentile", "100", "--no-verdict"]) == 0
     assert "the spikes agree with the CNN on" in " ".join(capsys.readouterr().out.split())
     assert main(["evaluate", str(trained / "bars.pt"), "--images", images]) == 0
     assert "of 120 (95 % interval" in capsys.readouterr().out
@@ -243,16 +250,14 @@ def test_figures_that_cannot_be_written_are_printed_all_the_same(trained, monkey
     assert said.err == "dvs evaluate: /dev/full cannot be written: No space left on device\n"
 
 
-def test_images_of_another_size_are_refused(trained, capsys):
-    assert main(["convert", str(trained / "bars.pt"), "--out", str(trained / "net.npz")]) == 0
-    engine = Engine(Network.load(trained / "net.npz"))
+def test_images_of_another_size_are_refused(network):
+    engine = Engine(network)
     with pytest.raises(NetworkError, match=r"images of shape \(1, 1, 9, 9\) came to a network of input"):
         judge_images(engine, np.zeros((1, 1, 9, 9), np.float32), np.zeros(1, np.int64), CurrentEncoder(2))
 
 
-def test_a_black_image_is_undecided_or_wrong_and_never_a_crash(trained, capsys):
-    assert main(["convert", str(trained / "bars.pt"), "--out", str(trained / "net.npz")]) == 0
-    engine = Engine(Network.load(trained / "net.npz"))
+def test_a_black_image_is_undecided_or_wrong_and_never_a_crash(network):
+    engine = Engine(network)
     outcome = judge_images(engine, np.zeros((1, 1, 12, 12), np.float32), np.zeros(1, np.int64), PoissonEncoder(4))
     assert outcome.decisions[0] in (-1, 0, 1, 2)
 
