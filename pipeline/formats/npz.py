@@ -147,9 +147,11 @@ class NumpyFile(Source):
     def _events(self, rows: dict[str, np.ndarray]) -> tuple[np.ndarray, str]:
         """Rows as EVENT_DTYPE up to the first impossible value, and what that is ("": none)."""
         if self._unit_us == 1 and "" in rows and rows[""].dtype == EVENT_DTYPE:
-            events = rows[""].copy()
-            events["p"] = events.view(np.uint8).reshape(-1, EVENT_DTYPE.itemsize)[:, -1] != 0  # whatever the byte is
-            return events, ""
+            content = rows[""].view(np.uint8).copy()  # as bytes: records are copied ten times as slowly
+            polarity = content[EVENT_DTYPE.itemsize - 1 :: EVENT_DTYPE.itemsize]
+            if len(polarity) and polarity.max() > 1:
+                polarity[:] = polarity != 0  # whatever the byte is
+            return content.view(EVENT_DTYPE), ""
         return to_events(self._columns(rows), self._unit_us)
 
     @contextlib.contextmanager
