@@ -17,7 +17,8 @@ from .events import EVENT_DTYPE, SensorSize
 from .formats import guard
 from .live_kernels import unroll
 
-AHEAD_US = 10_000_000  # a batch so far ahead follows still; more only after a silence as long
+SURE_US = 1_000_000  # a batch that ends so far ahead, or as far as the host waited, is believed at once
+AHEAD_US = 10_000_000  # one that is further ahead only with the next; beyond this, as a new stretch of time
 LONGEST_US = 60_000_000  # a batch that spans more is none
 COUNTS = {  # every counter of a clock: what it counts, in events
     "impossible": "of batches with times that one batch cannot have",
@@ -73,18 +74,15 @@ class LiveClock:
         if not self._started or self._gap_told:
             return self._begin(events, first_us, last_us, now_ns)
         elapsed_us = max(0, now_ns - self._heard_ns) // 1000
-        step_us = self._step(first_us, self._raw_us)
-        if -guard.BACKWARDS_US <= step_us <= min(AHEAD_US + elapsed_us, guard.FORWARD_US):
+        if self._follows(first_us, last_us, self._raw_us, min(SURE_US + elapsed_us, guard.FORWARD_US)):
             self._drop_held()
-            return self._placed(events, step_us, first_us, last_us, now_ns)
-        if self._held is not None:
-            held, held_first_us, held_last_us = self._held
-            step_us = self._step(first_us, held_last_us)
-            if -guard.BACKWARDS_US <= step_us <= AHEAD_US:
-                self._held = None
-                pieces = self._begin(held, held_first_us, held_last_us, now_ns)
-                return pieces + self._placed(events, step_us, first_us, last_us, now_ns)
-            self._drop_held()
+            return self._placed(events, first_us, last_us, now_ns)
+        if self._held is not None and self._follows(first_us, last_us, self._held[2], AHEAD_US):
+            held, self._held = self._held, None
+            leap = self._follows(held[1], held[2], self._raw_us, AHEAD_US)
+            pieces = self._placed(*held, now_ns) if leap else self._begin(*held, now_ns)
+            return pieces + self._placed(events, first_us, last_us, now_ns)
+        self._drop_held()
         self._held = events, first_us, last_us
         return []
 
@@ -94,7 +92,7 @@ class LiveClock:
         self._gap_told = self._started
 
     def promise(self, raw_us: int) -> int:
-        """The sender says that its own clock is at raw_us. Returns the time before which no event will come any more."""
+        """The sender says that its clock is at raw_us. Returns the time before which no event will come any more."""
         step_us = self._step(raw_us, self._raw_us)
         if self._started and not self._gap_told and 0 <= step_us <= AHEAD_US:
             self._raw_us += step_us
@@ -107,11 +105,16 @@ class LiveClock:
             elapsed_us = max(0, now_ns - self._heard_ns) // 1000
             self._offset_us = self.reached_us + min(elapsed_us, guard.FORWARD_US // 2) - first_us
         self._started, self._gap_told, self._begins, self._raw_us = True, False, True, first_us
-        return self._placed(events, 0, first_us, last_us, now_ns)
+        return self._placed(events, first_us, last_us, now_ns)
 
-    def _placed(self, events: np.ndarray, step_us: int, first_us: int, last_us: int, now_ns: int) -> list[Piece]:
+    def _follows(self, first_us: int, last_us: int, before_us: int, ahead_us: int) -> bool:
+        """Whether a batch begins no more than a network's jitter before this time, and ends not too far after it."""
+        step_us = self._step(first_us, before_us)
+        return step_us >= -guard.BACKWARDS_US and step_us + last_us - first_us <= ahead_us
+
+    def _placed(self, events: np.ndarray, first_us: int, last_us: int, now_ns: int) -> list[Piece]:
         """The events at their time, those outside the sensor left out."""
-        unwrapped_us = self._raw_us + step_us
+        unwrapped_us = self._raw_us + self._step(first_us, self._raw_us)
         if shift_us := unwrapped_us - first_us + self._offset_us:
             events["t"] += shift_us
         self._raw_us = max(self._raw_us, unwrapped_us + last_us - first_us)
