@@ -18,9 +18,9 @@ from .guard import is_steady
 from .lz4_frames import SLACK, TOO_SMALL
 from .source import Batch, Place, Reading
 
-BLOCKS = {"none": 1 << 19, "lz4": 1 << 18, "zstd": 1 << 17}  # bytes read at once: events for about one batch
+BLOCKS = {"none": 1 << 19, "lz4": 1 << 18, "zstd": 1 << 18}  # bytes read at once: events for about one batch
 CONTENT = 1 << 18  # bytes of an unpacked packet, to begin with
-ROOM = 1 << 15  # events of a batch
+ROOM = 1 << 16  # events of a batch, at most
 LARGEST = 1 << 28  # bytes of a packet, also unpacked: a second of the fastest camera
 _HEAD = layout.PACKET_HEADER
 

@@ -33,11 +33,11 @@ def written(path, codec, events, sizes):
 
 
 @pytest.mark.parametrize("codec", CODECS)
-@pytest.mark.parametrize("sizes", [(1,), (7, 3000, 1, 900), (40_000, 5), (8192,)])
+@pytest.mark.parametrize("sizes", [(1,), (7, 3000, 1, 900), (70_000, 5), (8192,)])
 def test_packets_of_any_size_are_decoded_as_the_package_aedat_decodes_them(tmp_path, codec, sizes):
     pytest.importorskip("zstandard")
     pytest.importorskip("lz4")
-    events = np.tile(events_for_all(500), 100 if max(sizes) > 1 else 2)
+    events = np.tile(events_for_all(500), 150 if max(sizes) > 1 else 2)
     events["t"] = np.sort(events["t"])
     path = written(tmp_path / "made.aedat4", codec, events, sizes)
     again, recording = read_all(path)
