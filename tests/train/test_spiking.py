@@ -77,5 +77,5 @@ def test_a_gradient_reaches_every_weight():
 
 def test_a_threshold_that_is_missing_is_refused_by_name():
     model, frames = trained_like()
-    with pytest.raises(Exception, match="for ReLU 'relu2', want a number above 0"):
+    with pytest.raises(Exception, match="thresholds leave out 'relu2', want a number above 0"):
         convert(model, (2, 12, 12), ["a", "b", "c"], frames, thresholds={"relu1": 1.0})
