@@ -57,7 +57,7 @@ class RosBag(Source):
         for found in self._bag.walk(place.byte_offset if place else self._bag.start):
             content, fault, last = None, found.fault, found.is_last
             if found.topic is not None:
-                self._topics[found.number] = found.topic
+                self._learn(found.number, found.topic)
             elif found.message is not None and self._is_ours(found.number):
                 topic = self._topics[found.number]
                 try:
@@ -97,6 +97,12 @@ class RosBag(Source):
             return False
         return topic.name == self._topic or number in self._numbers
 
+    def _learn(self, number: int, topic: Topic) -> None:
+        """What a bag says of a number, which it says twice: what is damaged in one place is good in the other."""
+        known = self._topics.get(number)
+        if known is None or known.kind not in ARRAYS + PACKETS:
+            self._topics[number] = topic
+
     def _find_topics(self) -> None:
         """As the end of the bag lists them; else as they come, in its first part."""
         summary = self._bag.summary()
@@ -104,7 +110,7 @@ class RosBag(Source):
         for start in (summary, self._bag.start) if is_there else (self._bag.start,):
             for found in self._bag.walk(start):
                 if found.topic is not None:
-                    self._topics[found.number] = found.topic
+                    self._learn(found.number, found.topic)
                 elif found.message is not None and self.container == "db3":
                     return
                 if found.byte_offset - start > _LOOKED_AT:
@@ -117,7 +123,7 @@ class RosBag(Source):
         looked_at = 0
         for found in self._bag.walk(self._bag.start):
             if found.topic is not None:
-                self._topics[found.number] = found.topic
+                self._learn(found.number, found.topic)
             if found.message is None or not self._is_ours(found.number):
                 continue
             topic = self._topics[found.number]

@@ -57,34 +57,45 @@ def unpack(name: str, data: memoryview, size: int) -> tuple[memoryview, str]:
         return memoryview(b""), f"a chunk is packed with {name!r}, known are bz2, lz4 and zstd"
     if size > LARGEST:
         return memoryview(b""), f"a chunk that unpacks to {size:,} bytes: damage"
+    unpacked = bytearray()
+    trouble = ""
     try:
-        unpacked = memoryview(_UNPACKERS[name](data, size))
-        short = len(unpacked) < size < LARGEST
-        return unpacked, f"a chunk that unpacks to {len(unpacked):,} of {size:,} bytes" if short else ""
+        for part in _UNPACKERS[name](data, size):
+            unpacked += part
+            if len(unpacked) >= size:
+                break
     except ImportError:
-        return memoryview(b""), f"a chunk is packed with {name}; install the extra: pip install 'dvs-run[ros]'"
+        trouble = f"a chunk is packed with {name}; install the extra: pip install 'dvs-run[ros]'"
     except Exception as error:  # three packages' many ways to say that the data is damaged
-        return memoryview(b""), f"a chunk packed with {name} cannot be unpacked ({error})"
+        trouble = f"a chunk packed with {name} cannot be unpacked ({error})"
+    if not trouble and len(unpacked) < size < LARGEST:
+        trouble = f"a chunk that unpacks to {len(unpacked):,} of {size:,} bytes"
+    return memoryview(unpacked)[:size], trouble
 
 
-def _bz2(data: memoryview, size: int) -> bytes:
-    return bz2.BZ2Decompressor().decompress(data, size)
+def _bz2(data: memoryview, size: int) -> Iterator[bytes]:
+    yield bz2.BZ2Decompressor().decompress(data, size)
 
 
-def _lz4(data: memoryview, size: int) -> bytes:
+def _lz4(data: memoryview, size: int) -> Iterator[bytes]:
+    """Block by block: of a frame that is damaged, the blocks before it are good."""
     import lz4.frame
 
-    return bytes(lz4.frame.LZ4FrameDecompressor().decompress(data, size))
+    unpacker = lz4.frame.LZ4FrameDecompressor()
+    flags = data[4] if len(data) > 4 else 0
+    at, following = 0, 7 + (8 if flags & 8 else 0) + (4 if flags & 1 else 0)
+    while at < len(data) and not unpacker.eof:
+        yield unpacker.decompress(data[at:following])
+        length = int.from_bytes(data[following : following + 4], "little") & 0x7FFF_FFFF
+        at, following = following, following + 4 + length + (4 if flags & 16 else 0)
 
 
-def _zstd(data: memoryview, size: int) -> bytes:
+def _zstd(data: memoryview, size: int) -> Iterator[bytes]:
     import zstandard
 
-    unpacked = bytearray()
     with zstandard.ZstdDecompressor().stream_reader(data) as reader:
-        while more := reader.read(min(size - len(unpacked), 1 << 20)):
-            unpacked += more
-    return bytes(unpacked)
+        while more := reader.read(1 << 20):
+            yield more
 
 
-_UNPACKERS: dict[str, Callable[[memoryview, int], bytes]] = {"bz2": _bz2, "lz4": _lz4, "zstd": _zstd}
+_UNPACKERS: dict[str, Callable[[memoryview, int], Iterator[bytes]]] = {"bz2": _bz2, "lz4": _lz4, "zstd": _zstd}
