@@ -12,6 +12,7 @@ NAMES = {  # column: the names under which others write it
     "y": ("y", "ys"),
     "p": ("p", "ps", "on", "pol", "polarity", "polarities"),
 }
+SAMPLE = 256  # rows that are looked at where a file does not say what its columns are
 UNITS_US = {"s": 1e6, "ms": 1e3, "us": 1.0, "µs": 1.0, "ns": 1e-3}
 
 
@@ -34,6 +35,23 @@ def order_of(layout: str) -> str:
             "(-: a column to leave out); say it with `layout`"
         )
     return word
+
+
+def order_of_rows(rows: np.ndarray) -> str:
+    """The order of four columns, (n, 4), as their numbers tell: x, y whole, p a polarity, t never falling.
+
+    Raises ValueError if they tell nothing, or fit several orders.
+    """
+    fitting = []
+    for order in ("txyp", "xytp", "xypt"):
+        column = {name: rows[:, order.index(name)] for name in NAMES}
+        sides = all(((column[name] % 1 == 0) & (column[name] >= 0) & (column[name] < 65_535)).all() for name in "xy")
+        times = np.diff(column["t"].astype(np.float64))
+        if sides and np.isin(column["p"], (-1, 0, 1)).all() and (times >= 0).all():
+            fitting.append(order)
+    if len(fitting) != 1 or len(rows) < 2:
+        raise ValueError("is a plain array of four columns; say their order with `layout`, for instance 'txyp'")
+    return fitting[0]
 
 
 def to_events(columns: dict[str, np.ndarray], unit_us: float) -> tuple[np.ndarray, str]:

@@ -1,9 +1,8 @@
 """NumPy files: one structured array of events, or columns t, x, y, p; .npy or .npz, read piece by piece, never
 unpickled.
 
-Integer times are µs unless the file (an entry `time_unit`) or the caller says otherwise; times with a fraction have
-no unit to guess, so it must be said. A plain array of four columns needs `layout`, the order of its columns
-("txyp").
+Times are µs, those with a fraction seconds, unless the file (an entry `time_unit`) or the caller says otherwise. The
+order of a plain array's four columns is the caller's `layout` ("txyp"), else what its numbers tell.
 """
 
 import contextlib
@@ -18,7 +17,7 @@ import numpy as np
 from ..errors import RecordingError
 from ..events import EVENT_DTYPE, SensorSize
 from .array_rows import Rows, entry_itself
-from .columns import NAMES, UNITS_US, find, to_events
+from .columns import NAMES, SAMPLE, UNITS_US, find, order_of_rows, to_events
 from .extent import sensor_of
 from .source import Batch, Place, Reading, ReadOptions, Source
 from .write import RecordingWriter
@@ -36,12 +35,12 @@ class NumpyFile(Source):
             self.container = "npy" if file.read(1) == b"\x93" else "npz"
         with self._damage(), self._open() as (columns, extras, _):
             unit = options.time_unit or extras.get("time_unit")
-            self._check(columns, unit)
-            self._unit_us = UNITS_US[unit or "us"]
+            how = self._check(columns, unit)
+            self._unit_us = UNITS_US[how["time unit"].partition(",")[0]]
             width, height = extras.get("width"), extras.get("height")
             self.codec = extras.get("codec", "none")
             stated = SensorSize(width, height) if width and height else None
-        self.details = {"time unit": unit or "us, assumed"}
+        self.details = how
         if stated is None and options.sensor is None:
             self.details["sensor"] = "not stated; the smallest known one that holds all events"
         self.sensor = options.sensor or stated or sensor_of(self, path)
@@ -100,19 +99,16 @@ class NumpyFile(Source):
                     return rows
                 return Rows(stack.enter_context(entry_itself(self._path, entry)))
 
-            if "events" in names:
-                columns[""] = rows_of(names["events"])
+            whole = "events" if "events" in names else _only_array(names)
+            if whole:
+                columns[""] = rows_of(names[whole])
             else:
-                for column, aliases in NAMES.items():
-                    found = next((alias for alias in aliases if alias in names), None)
-                    if found is None:
-                        raise ValueError(
-                            f"has no array `events` and no column {column!r}; it holds {', '.join(names) or 'nothing'}"
-                        )
-                    columns[column] = rows_of(names[found])
+                for column, alias in _columns_among(archive, names).items():
+                    columns[column] = rows_of(names[alias])
             yield columns, _extras(archive, names), file
 
-    def _check(self, columns: dict[str, Rows], unit: str | None) -> None:
+    def _check(self, columns: dict[str, Rows], unit: str | None) -> dict[str, str]:
+        """What is to be known of the columns and how it is known, for people. ValueError: they are no events."""
         if not all(rows.shape for rows in columns.values()):
             raise ValueError("holds a single value, want one event a row")
         lengths = {rows.shape[0] for rows in columns.values()}
@@ -121,15 +117,19 @@ class NumpyFile(Source):
         (self._count,) = lengths
         if unit is not None and unit not in UNITS_US:
             raise ValueError(f"has the time unit {unit!r}, want one of {', '.join(UNITS_US)}")
-        whole = columns.get("")
-        if whole is not None and len(whole.shape) == 2 and sorted(self._layout) != sorted("txyp"):
-            raise ValueError("is a plain array of four columns; say their order with `layout`, for instance 'txyp'")
-        sample = self._columns({name: np.zeros((1, 4)[: len(r.shape)], r.dtype) for name, r in columns.items()})
+        first, _ = _read_all(columns, SAMPLE)
+        whole, how = first.get(""), {}
+        if whole is not None and whole.ndim == 2:
+            how["columns"] = f"{' '.join(self._layout)}, as told"
+            if sorted(self._layout) != sorted("txyp"):
+                self._layout = order_of_rows(whole)
+                how["columns"] = f"{' '.join(self._layout)}, from the numbers"
+        sample = self._columns(first)
         for name, column in sample.items():
             if column.dtype.kind not in "biuf":
                 raise ValueError(f"has a column {name!r} of dtype {column.dtype}, want numbers")
-        if sample["t"].dtype.kind == "f" and unit is None:
-            raise ValueError("has times with a fraction and says no unit; say it with `time_unit`: s, ms, us or ns")
+        is_fraction = sample["t"].dtype.kind == "f" and bool((sample["t"] % 1 > 0).any())
+        return how | {"time unit": unit or ("s, assumed: times have a fraction" if is_fraction else "us, assumed")}
 
     def _columns(self, rows: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         whole = rows.get("")
@@ -162,6 +162,24 @@ class NumpyFile(Source):
             raise
         except Exception as error:  # numpy's and zipfile's many ways to say that the file is damaged
             raise RecordingError(f"{self._path}: {error or type(error).__name__}", self._path, 0) from None
+
+
+def _only_array(names: dict[str, str]) -> str:
+    """The one array of an archive that holds no other, whatever its name, but what states units and sizes."""
+    arrays = [name for name in names if name not in ("sensor", "width", "height", *_TEXTS)]
+    return arrays[0] if len(arrays) == 1 else ""
+
+
+def _columns_among(archive: zipfile.ZipFile, names: dict[str, str]) -> dict[str, str]:
+    """Under which names the columns are; ValueError if one is missing."""
+    found = find(names)
+    if not names:
+        held = ", ".join(archive.namelist()[:3]) or "nothing"
+        raise ValueError(f"is a zip archive without arrays; it holds {held}: unpack it and read that")
+    for column in NAMES:
+        if column not in found:
+            raise ValueError(f"has no array `events` and no column {column!r}; it holds {', '.join(names)}")
+    return found
 
 
 def _read_all(columns: dict[str, Rows], count: int) -> tuple[dict[str, np.ndarray], str]:

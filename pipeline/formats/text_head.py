@@ -9,10 +9,9 @@ import re
 from typing import NamedTuple
 
 from ..events import SensorSize
-from .columns import NAMES, UNITS_US, order_of
+from .columns import NAMES, SAMPLE, UNITS_US, order_of
 
 _ORDERS = ("txyp", "xypt")  # those that the numbers can tell apart
-_SAMPLE = 256  # lines looked at
 _NAMED = re.compile(r"([a-zµ]+?)(?:[\s_(\[]+(s|sec|ms|us|usec|µs|ns)[)\]]?)?")
 _SAID_UNITS = {"sec": "s", "usec": "us"}
 _COMMENTED_SIZE = re.compile(r"\b(?:sensor|size|geometry|resolution)\W+(\d{1,5})\s*[x×,]\s*(\d{1,5})")
@@ -129,7 +128,7 @@ def _columns(text: str) -> tuple[str, str]:
 
 
 def _sample(data: bytes, order: str) -> list[list[str]]:
-    rows = (fields_of(line) for line in data.decode("utf-8", "replace").splitlines()[:_SAMPLE])
+    rows = (fields_of(line) for line in data.decode("utf-8", "replace").splitlines()[:SAMPLE])
     return [row for row in rows if _is_event(row, order)]
 
 
@@ -155,9 +154,12 @@ def _fits(row: list[str], order: str) -> bool:
 
 
 def _unit_of_numbers(times: list[str]) -> str:
-    """Seconds where times have a fraction, as in the Event Camera Dataset; else µs, as in Prophesee's files."""
+    """Seconds where times have a fraction, as in the Event Camera Dataset; else µs, as in Prophesee's files.
+
+    A fraction of zeros ("0.000000") counts where all times are the same: whole numbers of µs differ soon.
+    """
     fraction = any(float(time) % 1 for time in times)
-    return "s" if fraction or any("." in time and "e" not in time.lower() for time in times) else "us"
+    return "s" if fraction or (len(set(times)) == 1 and "." in times[0] and "e" not in times[0].lower()) else "us"
 
 
 def shift_of(unit: str) -> int:

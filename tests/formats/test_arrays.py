@@ -34,6 +34,10 @@ EXPECTED = [(0, 0, 1, False), (10, 1, 1, True), (20, 2, 1, True), (30, 3, 1, Fal
             {"events": np.stack([COLUMNS[name] for name in "xypt"], 1).astype(float)},
             {"layout": "x y p t", "time_unit": "us"},
         ),
+        ({**COLUMNS, "t": COLUMNS["t"] / 1e6}, {}),
+        ({"events": np.stack([COLUMNS["t"] / 1e6, *(COLUMNS[name] for name in "xyp")], 1)}, {}),
+        ({"event_data": np.array(EXPECTED, [("t", "<i8"), ("x", "<u2"), ("y", "<u2"), ("p", "?")])}, {}),
+        ({"arr_0": np.stack([COLUMNS[name] for name in "xypt"], 1), "width": np.array(9), "height": np.array(9)}, {}),
     ],
 )
 def test_columns_and_structured_arrays_of_many_conventions_are_read(tmp_path, arrays, options):
@@ -45,9 +49,10 @@ def test_columns_and_structured_arrays_of_many_conventions_are_read(tmp_path, ar
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({**COLUMNS, "t": COLUMNS["t"] / 1e6}, "times with a fraction and says no unit; say it with `time_unit`"),
         ({**COLUMNS, "t": COLUMNS["t"][:3]}, "columns of different lengths"),
-        ({"frames": np.zeros((3, 4))}, "has no array `events` and no column 't'; it holds frames"),
+        ({"on": np.zeros((3, 4)), "off": np.zeros(3)}, "has no array `events` and no column 't'; it holds on, off"),
+        ({"frames": np.zeros((3, 4))}, "say their order with `layout`"),
+        ({"events": np.stack([np.arange(5), *np.zeros((3, 5))], 1)}, "say their order with"),
         ({"events": np.zeros((5, 4))}, "say their order with `layout`"),
         ({"events": np.zeros((5, 3, 4))}, "want one event a row"),
         ({"events": np.zeros(5, [("t", "<i8"), ("x", "<i2")])}, "there is none for y, p"),
@@ -61,6 +66,17 @@ def test_arrays_that_are_no_events_are_refused(tmp_path, arrays, message):
     path.write_bytes(npz_bytes(**arrays))
     with pytest.raises(RecordingError, match=message):
         open_recording(path)
+
+
+@pytest.mark.parametrize("order", ["txyp", "xytp", "xypt"])
+def test_the_order_of_four_columns_is_what_their_numbers_tell(tmp_path, order):
+    rng = np.random.default_rng(3)
+    columns = {"t": np.sort(rng.integers(0, 9000, 400)), "p": rng.integers(0, 2, 400)}
+    columns |= {name: rng.integers(0, 30, 400) for name in "xy"}
+    path = tmp_path / "made.npy"
+    np.save(path, np.stack([columns[name] for name in order], 1))
+    events, _ = read_all(path)
+    assert all((events[name] == columns[name]).all() for name in "txyp")
 
 
 @pytest.mark.parametrize(
