@@ -5,8 +5,10 @@
 The graph of configs/gesture.yaml, in threads, with decisions into a file. A packet's deadline is the end of its time
 slice; the error is how long after it the packet left the source. Every pace runs as often as `--rounds` says, in turns;
 the quietest round stands beside all together. `bare_sleep` is the error of a thread that does nothing but wait for such
-deadlines, before each run: what the machine itself added at that time. In one run more of each pace a recorder between
-binner and classifier writes the slices; these and all decisions must be the same at every pace, byte for byte.
+deadlines, before each run: what the machine itself added at that time. At ten times real time the classifier is as busy
+as a core can be, and packets wait for it; how late they are without one is told, too. In one run more of each pace a
+recorder between binner and classifier writes the slices; these and all decisions must be the same at every pace, byte
+for byte.
 """
 
 import argparse
@@ -26,6 +28,7 @@ from .accuracy import write
 
 ROOT = Path(__file__).resolve().parent.parent
 BAR_MS = 1.0  # of the 99th percentile, on an idle core
+QUEUE = 1_000  # messages: a classifier slower than ten times real time then holds nobody back who keeps deadlines
 POINTS = {"p50_ms": 50, "p95_ms": 95, "p99_ms": 99}
 
 
@@ -44,6 +47,7 @@ def main() -> None:
             bare.append(bare_sleep())
             made[pace].append(run(pace if pace == "fastest" else float(pace), files))
             print(pace, made[pace][-1]["text"], flush=True)
+    alone = [run(10.0, files, alone=True)["error"] for _ in range(options.rounds)]
     recorded = [run(pace if pace == "fastest" else float(pace), files, record=True) for pace in options.paces]
     slices = {found["slices"] for found in recorded}
     decisions = {found["decisions"] for found in (*recorded, *(one for rounds in made.values() for one in rounds))}
@@ -56,6 +60,7 @@ def main() -> None:
         "slices_and_decisions_identical": identical,
         "slices": recorded[0]["count"],
         "bare_sleep": figures(bare),
+        "without a classifier, 10": figures(alone),
         "paces": {pace: figures([found["error"] for found in rounds]) for pace, rounds in made.items()},
     }
     print(f"identical at every pace: {identical}; {write('replay', result)}")
@@ -63,23 +68,28 @@ def main() -> None:
         raise SystemExit(1)
 
 
-def run(pace: str | float, files: list[str], record: bool = False) -> dict[str, Any]:
-    """One run: what came out, and how late packets left the source."""
+def run(pace: str | float, files: list[str], record: bool = False, alone: bool = False) -> dict[str, Any]:
+    """One run: what came out, and how late packets left the source. `alone`: without the classifier."""
     with tempfile.TemporaryDirectory() as folder:
         document = read_yaml(ROOT / "configs" / "gesture.yaml")
         nodes = document.values["nodes"]
         nodes["recording"] |= {"path": files, "pace": pace, "packet_us": 5_000}
+        nodes["binner"] |= {"queue": QUEUE}
+        nodes["classifier"] |= {"queue": QUEUE}
         if record:
             nodes["slices"] = {"kind": "recorder", "input": "binner", "path": f"{folder}/slices.jsonl"}
             nodes["classifier"]["input"] = "slices"
         nodes["decisions"] = {"kind": "file", "input": "classifier", "path": f"{folder}/decisions.jsonl"}
-        document.values["nodes"] = {name: nodes[name] for name in nodes if name not in ("printer", "score")}
+        left_out = ("printer", "score", "classifier", "decisions") if alone else ("printer", "score")
+        document.values["nodes"] = {name: nodes[name] for name in nodes if name not in left_out}
         config = check_config(document)
         outcome = run_in_threads(config, config.graph.nodes, StopRequest())
         if outcome.failures:
             raise SystemExit(f"the run failed: {outcome.failures}")
-        slices = b"".join(path.read_bytes() for path in sorted(Path(folder).glob("slices*")))
         error = Histogram.from_plain(outcome.reports["recording"]["age_out"])
+        if alone:
+            return {"error": error}
+        slices = b"".join(path.read_bytes() for path in sorted(Path(folder).glob("slices*")))
         return {
             "slices": hashlib.sha256(slices).hexdigest(),
             "decisions": hashlib.sha256(Path(folder, "decisions.jsonl").read_bytes()).hexdigest(),

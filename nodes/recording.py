@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from ..pipeline.datasets import Sample
     from ..pipeline.formats import Recording as Opened
 
+PACED_EVENTS = 1 << 10  # of a packet as it is read: to decode many at once would take longer than a deadline is away
+
 ALSO = {"frames": CameraFrame, "imu": ImuPacket, "triggers": TriggerPacket}
 
 
@@ -224,6 +226,8 @@ class Recording(PacedSource):
             "start_us": config.start_us,
             "stop_us": config.stop_us,
         }
+        if self._pace.speed is not None:
+            options["packet_events"] = PACED_EVENTS
         if isinstance(item, Path):
             how = {"layout": config.layout, "container": config.container, "time_unit": config.time_unit}
             return self._open_recording(item, sensor=sensor, stream_id=config.stream, **how, **options)

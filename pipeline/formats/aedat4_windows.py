@@ -20,7 +20,7 @@ from .source import Batch, Place, Reading
 
 BLOCKS = {"none": 1 << 19, "lz4": 1 << 18, "zstd": 1 << 18}  # bytes read at once: events for about one batch
 CONTENT = 1 << 18  # bytes of an unpacked packet, to begin with
-ROOM = 1 << 16  # events of a batch, at most
+ROOM, PACKETS = 1 << 16, 8  # events of a batch, at most; and no more than so many of the caller's packets have
 LARGEST = 1 << 28  # bytes of a packet, also unpacked: a second of the fastest camera
 _HEAD = layout.PACKET_HEADER
 
@@ -52,13 +52,13 @@ class Windows:
         self._content = _buffer(CONTENT if self._codec != "none" else 0)
         self._zstd: Any = unpacker() if self._codec == "zstd" else None
         self._filled = 0  # bytes of `data` that are of the file, from `position` on
-        self._room = ROOM
         self._size = os.fstat(file.fileno()).st_size
         self._end = header.table_position
 
     def batches(self, reading: Reading, position: int) -> Iterator[tuple[Batch, Place]]:
         """From the packet at `position` on. What is wrong between the last packet and the file's end, others say."""
         self.position, self._filled = position, 0
+        usual = room = min(ROOM, PACKETS * reading.options.packet_events)
         self._file.seek(position)
         if not position <= self._end <= self._size:
             self._end = self._size
@@ -68,7 +68,7 @@ class Windows:
                 self._size = self.position + self._filled
                 self._end = min(self._end, self._size)
             size = min(self._filled, self._end - self.position)
-            events = np.empty(self._room, EVENT_DTYPE)
+            events = np.empty(room, EVENT_DTYPE)
             counts = np.zeros(kernels.COUNTS, np.int64)
             used, kept, why = self._take(size, events.view(kernels.PAIRED), counts)
             if counts[kernels.OTHERS]:
@@ -78,7 +78,7 @@ class Windows:
                 steady = is_steady(found, self._sensor.width, self._sensor.height)
                 yield Batch(events[:kept], self.position, steady), Place(self.position + used)
             self._advance(used)
-            self._room = max(ROOM, int(counts[kernels.WANTED])) if why == kernels.NO_EVENT_ROOM else ROOM
+            room = max(usual, int(counts[kernels.WANTED])) if why == kernels.NO_EVENT_ROOM else usual
             if why == kernels.NO_CONTENT_ROOM:
                 self._enlarge_content(int(counts[kernels.WANTED]), reading)
             elif why == kernels.INCOMPLETE and not used:
