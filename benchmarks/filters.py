@@ -9,8 +9,6 @@ Python and run over fewer events; their rate does not depend on the number.
 """
 
 import argparse
-import json
-import platform
 import statistics
 import time
 from collections.abc import Callable
@@ -24,7 +22,8 @@ from dvs_run.pipeline.filters import FilterChain, filter_events, make_filters
 from dvs_run.pipeline.formats import open_recording
 from dvs_run.pipeline.representations import DecayedSurface, TimeSurface, polarity_frame, voxel_grid
 
-RESULTS = Path(__file__).resolve().parent / "results" / "filters.json"
+from .accuracy import write
+
 LENS = {"fx": 250.0, "fy": 252.0, "cx": 170.0, "cy": 128.0, "distortion": [-0.35, 0.12, 0.001, -0.0008]}
 SPEED = [  # kind and settings: everyday ones
     {"kind": "polarity", "keep": "on"},
@@ -63,14 +62,13 @@ def main() -> None:
     parser.add_argument("--recordings", type=Path, default=Path("../shared/data/recordings"))
     parser.add_argument("--events", type=int, default=4_000_000)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
     events, sensor = crowd(options.events)
-    found: dict[str, Any] = {"machine": platform.processor() or platform.machine(), "events": len(events)}
+    found: dict[str, Any] = {"seed": 1, "events": len(events)}
     found["speed"] = speed(events, sensor, options.rounds)
     found["tonic"] = beside_tonic(options.recordings, options.rounds)
     found["noise"] = {path.name: noise(path) for path in studied_files(options.recordings)}
-    options.out.write_text(json.dumps(found, indent=1) + "\n")
+    write("filters", found)
     tell(found)
 
 
