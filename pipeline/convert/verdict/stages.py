@@ -140,7 +140,10 @@ def _curve(run: Run, verdicts: _Decisions, network: Network, first_layer: float)
 
 def _notes(network: Network, engines: dict[str, Run]) -> tuple[str, ...]:
     notes = [
-        f"potentials met the range of {name} {run.clamped:,} times" for name, run in engines.items() if run.clamped
+        f"{name}: potentials far from their thresholds met the range of the format {run.clamped:,} times and were held "
+        "there, which its accuracy above includes"
+        for name, run in engines.items()
+        if run.clamped
     ]
     kind = network.readout.kind
     if kind in DRAWN:
