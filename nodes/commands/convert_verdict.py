@@ -89,5 +89,5 @@ def decisions_of(model: Any, conversion: "Conversion", inputs: Any, data: Any) -
         shown: Any = Recordings(inputs, conversion.network, len(inputs[0]))
     else:
         shown = Images(inputs, conversion.network, 1, "constant")
-    with evaluating(model) as original:
+    with evaluating(model, conversion.cnn.returned) as original:
         return np.maximum(decide(cnn_run(original, shown, 64)), 0)

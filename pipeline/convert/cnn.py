@@ -155,6 +155,7 @@ class Cnn:
     output: str  # name of the node that is the CNN's output, before the softmax
     softmax: str | None = None  # "softmax" or "log_softmax" where the model ends with one: it changes no winner
     notes: tuple[str, ...] = ()  # what was left out, merged or added, each a sentence for a person
+    returned: int | str | None = None  # which of the model's results it computes; None: the model returns one tensor
 
     def node(self, name: str) -> Node:
         return next(node for node in self.nodes if node.name == name)

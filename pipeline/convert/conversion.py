@@ -96,7 +96,7 @@ def convert(
     cnn = model if isinstance(model, Cnn) else import_cnn(model, shape, output)
     method = decided(cnn, method, streams=timestep_us is not None)
     samples = inputs[: check_samples(cnn, check_timesteps)]
-    folding_error = 0.0 if isinstance(model, Cnn) else folding_check(model, cnn, samples, output)
+    folding_error = 0.0 if isinstance(model, Cnn) else folding_check(model, cnn, samples)
     if readout.kind == "count" and not isinstance(cnn.node(cnn.output), Activation):
         last = Activation(f"{cnn.output}_if", (cnn.output,))
         cnn = replace(cnn, nodes=(*cnn.nodes, last), output=last.name)

@@ -5,8 +5,6 @@ The model runs as a copy, so that a forward which writes its buffers leaves the 
 
 import copy
 import math
-from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +13,7 @@ from torch.nn.utils import parametrize
 from ...errors import ConversionError
 from ..activation import JUMPS
 from ..cnn import Cnn, Weighted
+from ..returned import one_result
 
 FOLDING_TOLERANCE = 1e-4  # of the largest output: what float32 sums may differ by
 CHECK_SAMPLES = 64
@@ -30,7 +29,7 @@ def check_samples(cnn: Cnn, timesteps: int) -> int:
     return max(1, min(CHECK_SAMPLES, CHECK_WORK // max(work * timesteps, 1)))
 
 
-def folding_check(model: nn.Module, cnn: Cnn, samples: Tensor, output: int | str | None = None) -> float:
+def folding_check(model: nn.Module, cnn: Cnn, samples: Tensor) -> float:
     """Largest difference between the model and its folded CNN, as a share of the largest output.
 
     In float64 where activations jump: in float32 a rounding would now and then take them to the next level. Raises
@@ -44,9 +43,9 @@ def folding_check(model: nn.Module, cnn: Cnn, samples: Tensor, output: int | str
     quick = cnn.to(samples.dtype)
     batches = samples.split(16)
     with torch.inference_mode():
-        wanted = [_result(model, batch, output) for batch in batches]
+        wanted = [_result(model, batch, cnn.returned) for batch in batches]
         found = [quick(batch) for batch in batches]
-        again = _result(model, batches[0], output)
+        again = _result(model, batches[0], cnn.returned)
     size = max(max(float(value.abs().max()) for value in wanted), 1e-12)
     if not _apart(wanted[0], again) <= FOLDING_TOLERANCE * size:
         raise ConversionError(
@@ -67,21 +66,10 @@ def _apart(a: Tensor, b: Tensor) -> float:
     return float((a - b).abs().max()) if a.shape == b.shape else float("inf")
 
 
-def _result(model: nn.Module, batch: Tensor, output: int | str | None) -> Tensor:
+def _result(model: nn.Module, batch: Tensor, key: int | str | None) -> Tensor:
     parameter = next(model.parameters(), batch)
-    given = model(batch.to(parameter.device, parameter.dtype, copy=True))
-    return _one_result(given, output).cpu().to(batch).flatten(1)
-
-
-def _one_result(given: Any, output: int | str | None) -> Tensor:
-    if isinstance(given, Tensor):
-        return given
-    items = dict(given) if isinstance(given, Mapping) else dict(enumerate(given))
-    if output is None:
-        return next(item for item in items.values() if isinstance(item, Tensor))
-    chosen = items[output]
-    assert isinstance(chosen, Tensor)
-    return chosen
+    returned = model(batch.to(parameter.device, parameter.dtype, copy=True))
+    return one_result(returned, key).cpu().to(batch).flatten(1)
 
 
 def in_double(model: nn.Module) -> nn.Module:

@@ -7,6 +7,7 @@ numbers: a rule sees values and Data, never symbols.
 import copy
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor, fx, nn
 
 from ...errors import ConversionError, first_line
 from ..cnn import Cnn
+from ..returned import chosen_key, results
 from .builder import CnnBuilder
 from .catalogue import ANYWHERE, FUNCTION_RULES, METHOD_RULES, MODULE_RULES, MOVES, activation_of, has_rule
 from .data import BATCH, Data, of_result
@@ -120,23 +122,11 @@ class _Walk:
 
     def _output(self, returned: Any, chosen: int | str | None) -> Cnn:
         found = fx.map_arg(returned, lambda node: self.data.get(node, self.values[node]))
-        if isinstance(found, Data):
-            items = {0: found}
-        elif isinstance(found, Mapping):
-            items = dict(found)
-        else:
-            items = dict(enumerate(found)) if isinstance(found, list | tuple) else {}
-        tensors = {key: item for key, item in items.items() if isinstance(item, Data)}
-        if chosen is None and len(tensors) == 1:
-            chosen = next(iter(tensors))
-        if chosen not in tensors:
-            found_there = ", ".join(map(repr, tensors)) or repr(returned)
-            raise ConversionError(
-                f"the model returns {len(tensors)} results ({found_there}), want one; "
-                "choose it with output=NUMBER (or its key), or return only the class scores"
-            )
-        result = tensors[chosen]
-        return self.builder.finish(result.name, result.softmax) if result.index is None else self._flat(result)
+        tensors = {key: item for key, item in results(found).items() if isinstance(item, Data)}
+        key = chosen_key(tensors, chosen)
+        result = tensors[key]
+        cnn = self.builder.finish(result.name, result.softmax) if result.index is None else self._flat(result)
+        return cnn if isinstance(found, Data) else replace(cnn, returned=key)
 
     def _flat(self, result: Data) -> Cnn:
         step = Step(self.builder, "output", "output", ())

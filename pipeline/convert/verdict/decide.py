@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ...engine import Engine
 from ...errors import ConversionError
 from ...network import MaxPool2d, Network, Neurons, Readout
+from ..returned import one_result
 from ..simulate import Clocked
 from .validation import Validation
 
@@ -89,13 +90,16 @@ def evenly(n: int, wanted: int) -> np.ndarray:
 
 
 @contextmanager
-def evaluating(model: nn.Module) -> Iterator[Callable[[Tensor], Tensor]]:
-    """The model in eval mode, fed on its own device and in its own type; afterwards it is as it was."""
+def evaluating(model: nn.Module, key: int | str | None = None) -> Iterator[Callable[[Tensor], Tensor]]:
+    """The model in eval mode, fed on its own device and in its own type; afterwards it is as it was.
+
+    `key` is that of the result which counts, Cnn.returned, where the model returns several.
+    """
     modes = {module: module.training for module in model.modules()}
     parameter = next(model.parameters(), torch.zeros(0))
     try:
         model.eval()
-        yield lambda x: model(x.to(parameter.device, parameter.dtype))
+        yield lambda x: one_result(model(x.to(parameter.device, parameter.dtype)), key)
     finally:
         for module, mode in modes.items():
             module.training = mode

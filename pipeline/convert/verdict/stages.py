@@ -72,7 +72,7 @@ def measure_stages(
         coding = conversion.method.input if isinstance(inputs, Tensor) else "events"
     shown = _shown(inputs, network, timesteps, coding, seed)
     targets = _targets(labels, shown.n, len(network.labels))
-    with evaluating(model) as original:
+    with evaluating(model, conversion.cnn.returned) as original:
         wanted = cnn_run(original, shown, batch)
     imported = cnn_run(conversion.cnn.to(torch.float32), shown, batch)
     watch = LayerWatch(conversion.cnn, network, shown, layer_samples)
