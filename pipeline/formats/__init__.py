@@ -28,6 +28,9 @@ __all__ = [
 ]  # fmt: skip
 
 
+CHOICES = ("layout", "stream_id", "time_unit")
+
+
 class Container(NamedTuple):
     """A row of the catalogue. Reader and writer are `module:name`, imported when used; a dot: in this package."""
 
@@ -37,26 +40,55 @@ class Container(NamedTuple):
     reader: str  # (Path, ReadOptions) -> Source
     writer: str = ""  # a RecordingWriter; "": cannot be written
     suffixes: tuple[str, ...] = ()  # of the names for which this container is written
+    takes: tuple[str, ...] = CHOICES  # which of these options mean something to its reader; others are refused
 
 
 CONTAINERS = (  # asked in this order; those without a mark of their own come last
-    Container("aedat4", "AEDAT 4", sniff.is_aedat4, ".aedat4:open_aedat4", ".aedat4_writer:Aedat4Writer", (".aedat4",)),
-    Container("aedat31", "AEDAT 3.1", sniff.is_aedat31, ".aedat31:open_aedat31", ".aedat31:Aedat31Writer", (".aedat",)),
-    Container("aedat2", "AEDAT 2.0", sniff.is_aedat2, ".aedat2:open_aedat2", ".aedat2:Aedat2Writer"),
-    Container("es", "Event Stream", sniff.is_es, ".es:open_es", ".es:EsWriter", (".es",)),
-    Container("npy", "NumPy .npy", sniff.is_npy, ".npz:open_numpy"),
-    Container("npz", "NumPy .npz", sniff.is_npz, ".npz:open_numpy", ".npz:NpzWriter", (".npz",)),
+    Container(
+        "aedat4",
+        "AEDAT 4",
+        sniff.is_aedat4,
+        ".aedat4:open_aedat4",
+        ".aedat4_writer:Aedat4Writer",
+        (".aedat4",),
+        takes=("stream_id",),
+    ),
+    Container(
+        "aedat31",
+        "AEDAT 3.1",
+        sniff.is_aedat31,
+        ".aedat31:open_aedat31",
+        ".aedat31:Aedat31Writer",
+        (".aedat",),
+        takes=(),
+    ),
+    Container("aedat2", "AEDAT 2.0", sniff.is_aedat2, ".aedat2:open_aedat2", ".aedat2:Aedat2Writer", takes=("layout",)),
+    Container("es", "Event Stream", sniff.is_es, ".es:open_es", ".es:EsWriter", (".es",), takes=()),
+    Container("npy", "NumPy .npy", sniff.is_npy, ".npz:open_numpy", takes=("layout", "time_unit")),
+    Container(
+        "npz", "NumPy .npz", sniff.is_npz, ".npz:open_numpy", ".npz:NpzWriter", (".npz",), takes=("layout", "time_unit")
+    ),
     Container("hdf5", "HDF5", sniff.is_hdf5, ".hdf5:open_hdf5"),
-    Container("rosbag", "ROS 1 bag", sniff.is_rosbag, ".ros:open_rosbag"),
-    Container("mcap", "ROS 2 bag (MCAP)", sniff.is_mcap, ".ros:open_mcap"),
-    Container("db3", "ROS 2 bag (SQLite)", sniff.is_db3, ".ros:open_db3"),
-    Container("csv", "text (CSV, events.txt)", sniff.is_csv, ".text:open_text", ".text:TextWriter", (".csv",)),
-    Container("dat", "Prophesee DAT", sniff.is_dat, ".dat:open_dat", ".dat:DatWriter", (".dat",)),
-    Container("evt3", "Prophesee EVT 3.0", sniff.is_evt3, ".evt3:open_evt3", ".evt3:Evt3Writer", (".raw",)),
-    Container("evt2", "Prophesee EVT 2.0", sniff.is_evt2, ".evt2:open_evt2", ".evt2:Evt2Writer"),
-    Container("evt21", "Prophesee EVT 2.1", sniff.is_evt21, ".evt21:open_evt21", ".evt21:Evt21Writer"),
-    Container("nmnist", "N-MNIST .bin", sniff.is_nmnist, ".nmnist:open_nmnist", ".nmnist:NmnistWriter", (".bin",)),
-    Container("aedat1", "AEDAT 1.0", sniff.is_aedat1, ".aedat2:open_aedat1"),
+    Container("rosbag", "ROS 1 bag", sniff.is_rosbag, ".ros:open_rosbag", takes=("stream_id",)),
+    Container("mcap", "ROS 2 bag (MCAP)", sniff.is_mcap, ".ros:open_mcap", takes=("stream_id",)),
+    Container("db3", "ROS 2 bag (SQLite)", sniff.is_db3, ".ros:open_db3", takes=("stream_id",)),
+    Container(
+        "csv",
+        "text (CSV, events.txt)",
+        sniff.is_csv,
+        ".text:open_text",
+        ".text:TextWriter",
+        (".csv",),
+        takes=("layout", "time_unit"),
+    ),
+    Container("dat", "Prophesee DAT", sniff.is_dat, ".dat:open_dat", ".dat:DatWriter", (".dat",), takes=()),
+    Container("evt3", "Prophesee EVT 3.0", sniff.is_evt3, ".evt3:open_evt3", ".evt3:Evt3Writer", (".raw",), takes=()),
+    Container("evt2", "Prophesee EVT 2.0", sniff.is_evt2, ".evt2:open_evt2", ".evt2:Evt2Writer", takes=()),
+    Container("evt21", "Prophesee EVT 2.1", sniff.is_evt21, ".evt21:open_evt21", ".evt21:Evt21Writer", takes=()),
+    Container(
+        "nmnist", "N-MNIST .bin", sniff.is_nmnist, ".nmnist:open_nmnist", ".nmnist:NmnistWriter", (".bin",), takes=()
+    ),
+    Container("aedat1", "AEDAT 1.0", sniff.is_aedat1, ".aedat2:open_aedat1", takes=("layout",)),
 )
 
 
@@ -94,10 +126,20 @@ def open_recording(
     try:
         start = sniff.first_bytes(path)
         row = _named(container, path) if container else _recognised(path, start)
+        _check_choices(row, options, path)
         source: Source = _load(row.reader)(path, options)
     except OSError as error:
         raise RecordingError(f"{path}: cannot be opened: {error.strerror or error}", path) from error
     return Recording(path, source, options, read_labels(path))
+
+
+def _check_choices(row: Container, options: ReadOptions, path: Path) -> None:
+    told = [name for name in CHOICES if getattr(options, name) is not None and name not in row.takes]
+    if told:
+        names = " and ".join({"stream_id": "stream"}.get(name, name) for name in told)
+        raise RecordingError(
+            f"{path}: {names} does not go with {row.what}, which has no such choice; leave it out", path
+        )
 
 
 def open_writer(

@@ -12,6 +12,7 @@ NAMES = {  # column: the names under which others write it
     "y": ("y", "ys"),
     "p": ("p", "ps", "on", "pol", "polarity", "polarities"),
 }
+SEVERAL = 16  # different times that are whole: so are all
 SAMPLE = 256  # rows that are looked at where a file does not say what its columns are
 UNITS_US = {"s": 1e6, "ms": 1e3, "us": 1.0, "µs": 1.0, "ns": 1e-3}
 

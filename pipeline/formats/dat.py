@@ -40,13 +40,15 @@ class Dat(WordSource):
         self.start = header.start
         if header.start:  # without one, the oldest files have no type either
             self.start += self._read_type(path, header.start)
-        version = header.fields.get("version", "1")
+        stated = header.sensor
+        is_large = stated is not None and (stated.width > 1 << _BITS[True][0] or stated.height > 1 << _BITS[True][1])
+        version = header.fields.get("version", "2, by the size of its sensor" if is_large else "1")
         old = not version.startswith("2")
         self.first_state = (header.base_us, *_BITS[old])
         self.details = {"version": version if header.start else "1, without a header"}
         if header.camera:
             self.details["camera"] = header.camera
-        known = options.sensor or header.sensor or (SENSORS[0] if old else None)
+        known = options.sensor or stated or (SENSORS[0] if old else None)
         if known is None:
             self.details["sensor"] = "not stated; the smallest known one that holds all events"
         self.sensor = known or sensor_of(self, path, SENSORS[0], SENSORS)

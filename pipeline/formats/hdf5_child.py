@@ -18,6 +18,7 @@ import h5py
 import numpy as np
 
 BLOCK = 1 << 16  # rows read at once, unless the file's own chunks are larger
+SEVERAL = 16  # different times that are whole: so are all
 LARGEST_CHUNK = 1 << 28  # bytes
 CACHE = 1 << 25  # bytes of unpacked chunks that HDF5 keeps
 MOST_OBJECTS, DEEPEST = 2000, 8
@@ -264,7 +265,7 @@ def head(file, streams, name, columns, rows):
     codes = (code for code in filters_of(array) if code not in (2, 3))  # shuffled, with a checksum
     codec = next((CODECS.get(code, f"filter {code}") for code in codes), "none")
     found = {"offset": int(file["t_offset"][()])} if is_number(file, "t_offset") else {}
-    fraction = columns["t"].dtype.kind == "f" and rows > 0 and has_fraction(columns["t"], min(rows, BLOCK))
+    fraction = columns["t"].dtype.kind == "f" and has_fraction(columns["t"], rows)
     dtypes = {column: columns[column].dtype.newbyteorder("<").str for column in "txyp"}
     group = array.parent
     sensor = size_of(array.attrs) or size_of(group.attrs) or size_of(file.attrs)
@@ -280,9 +281,15 @@ def is_number(file, key):
 
 
 def has_fraction(times, rows):
-    """Whether the first times are no whole numbers."""
+    """Whether times are no whole numbers. The first may be by chance, a burst at 0.0 s: several are looked at."""
+    seen: set = set()
     try:
-        return bool((times.read(0, rows) % 1 != 0).any())
+        for row in range(0, rows, BLOCK):
+            part = times.read(row, min(rows, row + BLOCK))
+            seen.update(np.unique(part)[:SEVERAL].tolist())
+            if len(seen) >= SEVERAL or (part % 1 != 0).any():
+                return bool((part % 1 != 0).any())
+        return False
     except Exception:  # damage, which the reading tells
         return True
 

@@ -17,7 +17,7 @@ import numpy as np
 from ..errors import RecordingError
 from ..events import EVENT_DTYPE, SensorSize
 from .array_rows import Rows, entry_itself
-from .columns import NAMES, SAMPLE, UNITS_US, find, order_of_rows, to_events
+from .columns import NAMES, SAMPLE, SEVERAL, UNITS_US, find, order_of, order_of_rows, to_events
 from .extent import sensor_of
 from .source import Batch, Place, Reading, ReadOptions, Source
 from .write import RecordingWriter
@@ -30,7 +30,7 @@ class NumpyFile(Source):
 
     def __init__(self, path: Path, options: ReadOptions) -> None:
         self._path = path
-        self._layout = "".join(letter for letter in options.layout or "" if letter not in " ,")
+        self._layout = options.layout or ""
         with open(path, "rb") as file:
             self.container = "npy" if file.read(1) == b"\x93" else "npz"
         with self._damage(), self._open() as (columns, extras, _):
@@ -120,23 +120,35 @@ class NumpyFile(Source):
         first, _ = _read_all(columns, SAMPLE)
         whole, how = first.get(""), {}
         if whole is not None and whole.ndim == 2:
-            how["columns"] = f"{' '.join(self._layout)}, as told"
-            if sorted(self._layout) != sorted("txyp"):
-                self._layout = order_of_rows(whole)
-                how["columns"] = f"{' '.join(self._layout)}, from the numbers"
+            known = "as told" if self._layout else "from the numbers"
+            self._layout = order_of(self._layout) if self._layout else order_of_rows(whole)
+            if len(self._layout) != 4:
+                raise ValueError(f"has four columns, and `layout` {self._layout!r} names {len(self._layout)}")
+            how["columns"] = f"{' '.join(self._layout)}, {known}"
+        elif self._layout:
+            raise ValueError("names its columns itself; leave `layout` out")
         sample = self._columns(first)
         for name, column in sample.items():
             if column.dtype.kind not in "biuf":
                 raise ValueError(f"has a column {name!r} of dtype {column.dtype}, want numbers")
-        is_fraction = sample["t"].dtype.kind == "f" and bool((sample["t"] % 1 > 0).any())
-        return how | {"time unit": unit or ("s, assumed: times have a fraction" if is_fraction else "us, assumed")}
+        return how | {"time unit": unit or self._guessed_unit(columns, sample["t"])}
+
+    def _guessed_unit(self, columns: dict[str, Rows], times: np.ndarray) -> str:
+        """Whether times have a fraction. The first may be whole by chance, a burst at 0.0 s: several are looked at."""
+        seen: set[float] = set()
+        while times.dtype.kind == "f" and len(times) and len(seen) < SEVERAL:
+            if (times % 1 > 0).any():
+                return "s, assumed: times have a fraction"
+            seen.update(np.unique(times)[:SEVERAL].tolist())
+            times = self._columns(_read_all(columns, 1 << 16)[0])["t"]
+        return "us, assumed"
 
     def _columns(self, rows: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         whole = rows.get("")
         if whole is None:
             return rows
         if whole.ndim == 2:
-            return {name: whole[:, (self._layout or "txyp").index(name)] for name in "txyp"}
+            return {name: whole[:, self._layout.index(name)] for name in "txyp"}
         fields: Any = whole.dtype.fields or {}
         found = find(fields)
         missing = [name for name in NAMES if name not in found]

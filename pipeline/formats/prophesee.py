@@ -38,6 +38,8 @@ _DRIVERS = (  # (pattern in the plugin's or the sensor's name, sensor)
 )
 _NAMES = {"2": "evt2", "2.0": "evt2", "2.1": "evt21", "21": "evt21", "3": "evt3", "3.0": "evt3"}
 _LINE = re.compile(rb"% +[!-~][^\x00-\x08\x0a-\x1f]*\r?\n")
+_MOST_BETWEEN = 16
+_ANY_LINE = re.compile(rb"%[^\x00-\x08\x0a-\x1f]*\r?\n")
 _CUT_LINE = re.compile(rb"%|% +([!-~][^\x00-\x08\x0a-\x1f]*\r?)?")
 _BASE = "dvs_run_base_us"  # our own key: what to add to all times, a multiple of the period of the file's clock
 
@@ -84,7 +86,7 @@ def read_header(file: BinaryIO) -> Header:
     start = 0
     while start < LONGEST_HEADER:
         line = file.readline(LONGEST_HEADER - start)
-        if not _LINE.fullmatch(line):
+        if not _LINE.fullmatch(line) and not _is_between(file, line):
             if _CUT_LINE.fullmatch(line):
                 return Header(start, fields, is_cut=True)
             break
@@ -97,6 +99,19 @@ def read_header(file: BinaryIO) -> Header:
     version = name.upper().removeprefix("EVT") if name else fields.get("evt", "")
     pairs = dict(option.strip().lower().partition("=")[::2] for option in options)
     return Header(start, fields, _NAMES.get(version, name or (version and f"EVT {version}")), pairs)
+
+
+def _is_between(file: BinaryIO, line: bytes) -> bool:
+    """Whether lines that say nothing (`%`, or what is not ASCII) are of the header: one that says something follows."""
+    following = file.tell()
+    for _ in range(_MOST_BETWEEN):
+        if not _ANY_LINE.fullmatch(line):
+            break
+        line = file.readline(LONGEST_HEADER)
+        if _LINE.fullmatch(line):
+            break
+    file.seek(following)
+    return bool(_LINE.fullmatch(line))
 
 
 def format_of(path: Path) -> str:

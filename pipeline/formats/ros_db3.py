@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ..errors import RecordingError
-from .ros_records import LARGEST, Bag, Found, Topic, unpack
+from .ros_records import LARGEST, Bag, Found, Topic, whole_message
 
 _STEPS = 1 << 26  # of SQLite between two rows; more are a trap
 
@@ -58,6 +58,4 @@ def _count(steps: list[int]) -> int:
 def _of_row(data: Any) -> tuple[memoryview, str]:
     if not isinstance(data, bytes):
         return memoryview(b""), f"a message that is {type(data).__name__}, want bytes"
-    if data[:4] == b"\x28\xb5\x2f\xfd":  # the bag's messages are compressed one by one
-        return unpack("zstd", memoryview(data), LARGEST)
-    return memoryview(data), ""
+    return whole_message(memoryview(data))

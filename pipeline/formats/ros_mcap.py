@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from .ros_records import LARGEST, Bag, Found, Topic, unpack
+from .ros_records import LARGEST, Bag, Found, Topic, unpack, whole_message
 
 
 class Mcap(Bag):
@@ -81,7 +81,11 @@ class Mcap(Bag):
         try:
             if kind == self._MESSAGE:
                 (number,) = struct.unpack_from("<H", data)
-                yield Found(at, number, message=data[22:])
+                message, trouble = whole_message(data[22:])
+                if trouble:
+                    yield Found(at, fault=f"a message: {trouble}", is_last=False)
+                else:
+                    yield Found(at, number, message=message)
             elif kind == self._SCHEMA:
                 number, length = struct.unpack_from("<HI", data)
                 self._schemas.setdefault(number, bytes(data[6 : 6 + length]).decode("utf-8", "replace"))

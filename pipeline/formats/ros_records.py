@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+ZSTD = b"\x28\xb5\x2f\xfd"  # the first bytes of what it has packed
 LARGEST = 1 << 28  # bytes of one record; larger ones are damage
 
 
@@ -47,6 +48,11 @@ class Bag:
     def summary(self) -> int:
         """Where the file repeats its topics at its end; 0: nowhere."""
         return 0
+
+
+def whole_message(data: memoryview) -> tuple[memoryview, str]:
+    """A message, unpacked if the bag's messages are packed one by one, and what is wrong ("": nothing)."""
+    return unpack("zstd", data, LARGEST) if data[:4] == ZSTD else (data, "")
 
 
 def unpack(name: str, data: memoryview, size: int) -> tuple[memoryview, str]:

@@ -5,6 +5,7 @@ width and height, as in the first files of the Event Camera Dataset) are underst
 whether the order is "t x y p" or "x y p t"; anything else must be said.
 """
 
+import itertools
 import re
 from typing import NamedTuple
 
@@ -36,7 +37,7 @@ def read_head(data: bytes, layout: str | None, time_unit: str | None) -> Head:
     order = order_of(layout) if layout else ""
     unit = time_unit or ""
     said = {"order": "as told" if order else "", "unit": "as told" if unit else ""}
-    sensor, start, lines = None, 0, 0
+    sensor, start, lines, count = None, 0, 0, _columns_of_events(data)
     for line in data.splitlines(keepends=True):
         text = line.decode("utf-8", "replace").strip().lstrip("\ufeff").lower()
         fields = fields_of(text)
@@ -50,7 +51,7 @@ def read_head(data: bytes, layout: str | None, time_unit: str | None) -> Head:
         named = re.search(_COMMENTED_UNIT, comment)
         if named and not unit:
             unit, said["unit"] = named[1], "as the file says"
-        names, named_unit = _columns(text.lstrip("#% ").partition("#")[0])
+        names, named_unit = _columns(text.lstrip("#% ").partition("#")[0], count)
         if names and not order:
             order, said["order"] = names, "as the file says"
         if names and named_unit and not unit:
@@ -90,7 +91,7 @@ def is_text_of_events(data: bytes) -> bool:
 
 def fields_of(line: str) -> list[str]:
     """The columns of a line."""
-    return [field.strip("\"'") for field in re.split(r"\s*[,;]\s*|\s+", line.strip()) if field]
+    return [field.strip('"') for field in re.split(r"\s*[,;]\s*|\s+", line.strip()) if field]
 
 
 def _is_event(fields: list[str], order: str) -> bool:
@@ -113,11 +114,24 @@ def _commented_size(text: str) -> tuple[str, ...]:
     return found.groups() if found else ()
 
 
-def _columns(text: str) -> tuple[str, str]:
-    """The order and the unit of time that a line of names says; ("", ""): it names no columns."""
+def _columns_of_events(data: bytes) -> int:
+    """How many columns the first line of events has; 0: there is no such line."""
+    for line in data.splitlines():
+        fields = fields_of(line.decode("utf-8", "replace"))
+        if fields and fields[0][:1] not in ("#", "%") and sum(map(_is_number, fields)) >= 4:
+            return len(fields)
+    return 0
+
+
+def _columns(text: str, count: int) -> tuple[str, str]:
+    """The order and the unit of time that a line of names says; ("", ""): it does not name `count` columns."""
     order, unit = "", ""
+    text = re.sub(r"\s+(?=[(\[])", "", text.rpartition(":")[2])  # "columns: t [s] x y p" has four
     parts = [part.strip("\"' ") for part in re.split(r"[,;\t]", text)]
-    for name in parts if len(parts) >= 4 else text.split():
+    names = parts if len(parts) >= 4 else text.split()
+    if len(names) != count:
+        return "", ""
+    for name in names:
         match = _NAMED.fullmatch(name)
         base = match[1] if match else name
         column = next((key for key, aliases in NAMES.items() if base in aliases and key not in order), "-")
@@ -135,10 +149,16 @@ def _sample(data: bytes, order: str) -> list[list[str]]:
 def _order_of_numbers(rows: list[list[str]]) -> str:
     fitting = [order for order in _ORDERS if rows and all(_fits(row, order) for row in rows)]
     if not fitting:
+        example = "txyp".ljust(len(rows[0]) if rows else 4, "-")
         raise ValueError(
-            "has lines of numbers, but not which column is what; say their order with `layout`, for instance 'txyp'"
+            "has lines of numbers, but not which column is what; say their order with `layout`, for instance "
+            f"{example!r} (-: a column to leave out)"
         )
-    return fitting[0]
+    return next((order for order in fitting if _is_rising([row[order.index("t")] for row in rows])), fitting[0])
+
+
+def _is_rising(times: list[str]) -> bool:
+    return all(float(earlier) <= float(later) for earlier, later in itertools.pairwise(times))
 
 
 def _fits(row: list[str], order: str) -> bool:

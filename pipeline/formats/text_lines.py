@@ -20,7 +20,7 @@ _POWERS = np.array([10**n for n in range(19)], np.int64)
 _U_POWERS = _POWERS.astype(np.uint64)
 _TAB, _END, _RETURN, _BLANK, _HASH, _PERCENT, _PLUS, _COMMA, _MINUS = 9, 10, 13, 32, 35, 37, 43, 44, 45
 _POINT, _ZERO, _SEMICOLON, _BIG_E, _BIG_F, _BIG_T, _SMALL_A, _SMALL_E = 46, 48, 59, 69, 70, 84, 97, 101
-_SMALL_F, _SMALL_T, _SMALL_Z = 102, 116, 122
+_SMALL_F, _SMALL_T, _SMALL_Z, _QUOTE = 102, 116, 122, 34
 
 
 @kernel
@@ -115,6 +115,20 @@ def read_column(data, i, kind, shift, events, at):
 
 
 @kernel
+def read_quoted(data, i, kind, shift, events, at):
+    """As read_column; the column may stand between quotes."""
+    if data[i] != _QUOTE:
+        return read_column(data, i, kind, shift, events, at)
+    i += 1
+    if kind == LEFT_OUT:
+        while data[i] != _QUOTE and data[i] != _END:
+            i += 1
+    else:
+        i = read_column(data, i, kind, shift, events, at)
+    return i + 1 if i >= 0 and data[i] == _QUOTE else -1
+
+
+@kernel
 def skip_blanks(data, i):
     """The place of the first byte from data[i] on that is no blank."""
     while data[i] == _BLANK or data[i] == _TAB:
@@ -127,7 +141,7 @@ def read_line(data, i, columns, shift, events, at):
     """Any line of an event from data[i] on into events[at]; the place after its end, or -1: it is none."""
     i = skip_blanks(data, i)
     for column in range(columns.shape[0]):
-        after = read_column(data, i, columns[column], shift, events, at)
+        after = read_quoted(data, i, columns[column], shift, events, at)
         if after < 0:
             return -1
         i = skip_blanks(data, after)

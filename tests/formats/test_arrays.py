@@ -102,3 +102,34 @@ def test_the_sensor_is_the_smallest_known_one_where_the_file_says_none_and_the_c
         expected = SensorSize(*sensor) if sensor != (1280, 1000) else SensorSize(1001, 1000)
         assert open_recording(path).sensor == expected
         assert open_recording(path, sensor=SensorSize(2000, 2000)).sensor == SensorSize(2000, 2000)
+
+
+@pytest.mark.parametrize("name", ["made.npy", "made.npz", "made.h5"])
+def test_seconds_are_told_by_their_fractions_also_after_a_burst_at_zero(tmp_path, name):
+    path = tmp_path / name
+    seconds = np.concatenate([np.zeros(1000), np.arange(1, 2001) / 1000])
+    rows = np.stack([seconds, np.arange(3000) % 29, np.arange(3000) % 31, np.arange(3000) % 2], 1)
+    if name == "made.npy":
+        np.save(path, rows)
+    elif name == "made.npz":
+        np.savez(path, **dict(zip("txyp", rows.T, strict=True)))
+    else:
+        h5py = pytest.importorskip("h5py")
+        with h5py.File(path, "w") as file:
+            file["events"] = rows
+    assert read_all(path)[0]["t"].tolist() == np.rint(seconds * 1e6).astype(int).tolist()
+
+
+@pytest.mark.parametrize(
+    ("array", "layout", "message"),
+    [
+        (np.zeros((9, 4)), "zzz", "want each of t, x, y, p once"),
+        (np.zeros((9, 4)), "txy-p", "names 5"),
+        (np.zeros(9, EVENT_DTYPE), "txyp", "leave `layout` out"),
+    ],
+)
+def test_a_layout_that_does_not_fit_the_array_is_refused(tmp_path, array, layout, message):
+    path = tmp_path / "made.npy"
+    np.save(path, array)
+    with pytest.raises(RecordingError, match=message):
+        open_recording(path, layout=layout)

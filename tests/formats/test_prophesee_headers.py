@@ -25,6 +25,9 @@ HEADERS = (  # (header, container, sensor)
     (b"% Version 2\n% Width 300\n% Height 200\n\x00\x08", "dat", (300, 200)),
     (b"% Version 2\n% end\n\x0c\x08", "dat", None),
     (b"% Version 1\n\x00\x08", "dat", (304, 240)),
+    (b"% evt 3.0\n% \n% geometry 640x480\n", "evt3", (640, 480)),
+    (b"% evt 3.0\n%\r\n% \xe9t\xe9\n% geometry 640x480\n% end\n", "evt3", (640, 480)),
+    (b"% Width 640\n% Height 480\n\x0c\x08", "dat", (640, 480)),
     ("% Data file of Zoë\n% Version 2\n".encode("latin-1") + b"\x0c\x08", "dat", None),
 )
 
@@ -60,6 +63,13 @@ def test_what_is_no_format_of_ours_is_refused_by_name(tmp_path, data, message):
     path.write_bytes(data)
     with pytest.raises(RecordingError, match=message):
         open_recording(path)
+
+
+def test_a_dat_file_that_states_no_version_but_a_large_sensor_is_read_as_version_2(tmp_path):
+    path = tmp_path / "x"
+    events = naive.random_recorded_events(300, VGA, 4, first_us=5, mean_step_us=30)
+    path.write_bytes(b"% Width 640\n% Height 480\n\x0c\x08" + body_of(path, events, "dat").removeprefix(b"\x0c\x08"))
+    assert read_all(path)[0].tolist() == events.tolist()
 
 
 def body_of(path, events, container):

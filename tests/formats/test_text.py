@@ -25,10 +25,14 @@ PLAIN = "0.000000000 30 134 0\n0.000779999 158 59 1\n0.001706000 84 25 0\n0.0017
         (PLAIN.removesuffix("\n"), {}),
         (PLAIN.replace(" 0\n", " -1\n"), {}),
         ("240 180\n" + PLAIN, {}),
+        ("# columns: t x y p\n" + PLAIN, {}),
+        ("# each line holds t x y p of one event\n# t [s] x y p\n" + PLAIN, {}),
         ("# t x y p\n\n% more\n" + PLAIN.replace("59 1\n", "59 1\n\n# noise\n"), {}),
         (PLAIN.replace(" 1\n", " True\n").replace(" 0\n", " False\n"), {}),
         ("t,x,y,p\n0,30,134,0\n780,158,59,1\n1706,84,25,0\n1706,7,0,1\n", {}),
         ('"x";"y";"polarity";"timestamp"\n30;134;0;0\n158;59;1;780\n84;25;0;1706\n7;0;1;1706\n', {}),
+        ('"x";"y";"p";"t"\n"30";"134";"0";"0"\n"158"; "59" ;"1";"780"\n84;25;0;"1706"\n"7";"0";"1";"1706"\n', {}),
+        ('t,x,y,p,why\n0,30,134,0,"a"\n780,158,59,1,""\n1706,84,25,0,"c"\n1706,7,0,1,"d"\n', {"layout": "txyp-"}),
         ("30,134,0,0\n158, 59, 1, 780\n84,25,0,1706\n7\t,\t0,1,1706\n", {}),
         ("30,134,0,0\n158,59,1,780\n84,25,0,1706\n7,0,1,1706", {}),
         ("0.0 30.0 134.0 0.0\n780.0 158.0 59.0 1.0\n1706.0 84.0 25.0 0.0\n1706.0 7.0 0.0 1.0\n", {}),
@@ -49,6 +53,14 @@ def test_lines_of_many_conventions_are_read(tmp_path, content, options):
     assert recording.defects == {}
     path.write_bytes(gzip.compress(content.encode()))
     assert read_all(path, container=container, **options)[0].tolist() == EXPECTED
+
+
+def test_the_order_in_which_times_do_not_fall_is_taken_where_two_fit(tmp_path):
+    path = tmp_path / "made.txt"
+    path.write_text("".join(f"{i * 7 % 30} {i % 20} {i % 2} {i // 20}\n" for i in range(40)))  # x y p t, or t x y p
+    events, recording = read_all(path)
+    assert events["t"].tolist() == [i // 20 for i in range(40)]
+    assert recording.details["columns"] == "x y p t, from the numbers"
 
 
 def test_the_sensor_is_the_stated_one_or_the_smallest_that_holds_all(tmp_path):
