@@ -44,14 +44,20 @@ def the_parts(
     timestep_us: int | None,
     choosing: bool,
     judging: bool,
+    outputs: int,
 ) -> "Parts[Any]":
-    """All data of a conversion. Raises ConversionError with the way out where there is none."""
+    """All data of a conversion, for a model of so many outputs. Raises ConversionError where there is none, or where
+    it has other classes."""
     from ...pipeline.convert.search import Parts, in_parts
 
-    judged = None if validation.path is None else read(loaded, classes, validation, timestep_us, "--validation")
+    judged = None
+    if validation.path is not None:
+        judged = read(loaded, classes, validation, timestep_us, "--validation")
+        refuse_other_classes(judged, outputs, validation)
     if calibration.path is not None:
         limited = replace(calibration, limit=calibration.limit or LIMIT)
         data = read(loaded, classes, limited, timestep_us, "--calibration")
+        refuse_other_classes(data, outputs, calibration)
         judged = judged if judging else data  # nothing is kept for a verdict that is not wanted
         return as_recorded(in_parts(data, choosing, judged, seed=calibration.seed))
     data = carried(model, loaded, classes)
@@ -112,6 +118,16 @@ def read(
         delays_us=tuple(loaded.extra.get("delays_us") or (0,)),
         limit=source.limit,
         seed=source.seed,
+    )
+
+
+def refuse_other_classes(data: "Data", outputs: int, source: Source) -> None:
+    """Raise ConversionError for labels that the model has no output for."""
+    if data.targets is None or data.targets.max(initial=0) < outputs:
+        return
+    raise ConversionError(
+        f"the labels of {source.targets or source.path} lie in {data.targets.min()}..{data.targets.max()}, want "
+        f"0 to {outputs - 1}: the model has {counted(outputs, 'output')}"
     )
 
 

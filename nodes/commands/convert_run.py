@@ -1,6 +1,7 @@
 """`dvs convert`, step by step: load, read data, choose, convert, save, judge. The options are in convert.py."""
 
 from dataclasses import dataclass, replace
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,9 +79,10 @@ def _read(order: Order) -> _Job:
     known = the_classes(order.classes) if order.classes is not None else loaded.labels
     calibration, validation = order.sources()
     choosing = order.budget is not None
-    parts = the_parts(order.model, loaded, known, calibration, validation, timestep_us, choosing, order.verdict)
-    channels, height, width = cnn.shapes()[cnn.output]
-    labels, notes = class_names(loaded, order.classes, channels * height * width, parts.calibration.labels)
+    outputs = prod(cnn.shapes()[cnn.output])
+    judging = order.verdict
+    parts = the_parts(order.model, loaded, known, calibration, validation, timestep_us, choosing, judging, outputs)
+    labels, notes = class_names(loaded, order.classes, outputs, parts.calibration.labels)
     return _Job(order, loaded, cnn, labels, parts, method, timestep_us, (*loaded.notes, *notes))
 
 

@@ -192,6 +192,10 @@ def test_labels_and_validation_may_come_from_files_of_their_own(here, capsys):
         (["weights.pt", *ARCHITECTURE, "--calibration", "wrong.npy"], "want (n, 1, 8, 8)"),
         (["weights.pt", *ARCHITECTURE, "--calibration", "empty.npy"], "holds no inputs"),
         (["weights.pt", *ARCHITECTURE, "--calibration", "nan.npy"], "infinite or undefined"),
+        (["weights.pt", *ARCHITECTURE, "--calibration", "five.npz", "--no-verdict"],
+         "the labels of five.npz lie in 5..6, want 0 to 1: the model has 2 outputs"),
+        (["weights.pt", *ARCHITECTURE, "--calibration", "data.npz", "--validation", "five.npz"], "of five.npz lie in"),
+        (["weights.pt", *ARCHITECTURE, "--calibration", "bare.npy", "--labels", "five.npy"], "of five.npy lie in"),
         (["nan.pt", *ARCHITECTURE, "--calibration", "data.npz"], "0.weight"),
         (["elu.pt", "--architecture", "tests.convert.test_convert_command:elu", "--input-shape", "1,8,8",
           "--calibration", "data.npz"], "ELU"),
@@ -204,8 +208,9 @@ def test_labels_and_validation_may_come_from_files_of_their_own(here, capsys):
 )  # fmt: skip
 def test_bad_input_is_answered_with_one_sentence(here, capsys, arguments, message):
     bad_files(here)
-    assert main(["convert", *arguments]) == 1
+    assert main(["convert", *arguments, *([] if "--out" in arguments else ["--out", "refused.npz"])]) == 1
     error = capsys.readouterr().err
+    assert not (here / "refused.npz").exists()
     assert error.startswith("dvs convert: ")
     assert message in error
     assert error.count("\n") == 1
@@ -226,6 +231,9 @@ def bad_files(folder):
     np.save(folder / "wrong.npy", np.zeros((4, 3, 8, 8), np.float32))
     np.save(folder / "empty.npy", np.zeros((0, 1, 8, 8), np.float32))
     np.save(folder / "nan.npy", np.full((4, 1, 8, 8), np.nan, np.float32))
+    values, labels = images(160)
+    np.savez(folder / "five.npz", inputs=values, labels=labels + 5)
+    np.save(folder / "five.npy", labels + 5)
     state = Sides().state_dict()
     torch.save({**state, "0.weight": state["0.weight"] * np.nan}, folder / "nan.pt")
     torch.save(elu().state_dict(), folder / "elu.pt")
