@@ -6,6 +6,7 @@ import pytest
 pytest.importorskip("rosbags")
 pytest.importorskip("mcap")
 
+import zstandard
 from mcap.writer import CompressionType
 from mcap.writer import Writer as McapWriter
 from rosbags.rosbag1 import Writer as BagWriter
@@ -19,7 +20,7 @@ PACKET = (
     "std_msgs/Header header\nuint32 height\nuint32 width\nuint64 seq\nuint64 time_base\nstring encoding\n"
     "bool is_bigendian\nuint8[] events\n"
 )
-KINDS = ("bag", "bag bz2", "bag lz4", "mcap", "mcap lz4", "mcap zstd", "mcap loose", "db3", "db3 zstd")
+KINDS = ("bag", "bag bz2", "bag lz4", "mcap", "mcap lz4", "mcap zstd", "mcap messages", "mcap loose", "db3", "db3 zstd")
 
 
 def store_for(kind):
@@ -98,6 +99,7 @@ def _write_mcap(path, store, messages, packing, chunk_bytes):
                 schema = writer.register_schema(kind, "ros2msg", b"")
                 channels[topic] = writer.register_channel(topic, "cdr", schema)
             data = bytes(store.serialize_cdr(message, kind))
+            data = zstandard.compress(data) if packing == "messages" else data
             writer.add_message(channels[topic], 10**9 + at, data, 10**9 + at)
         writer.finish()
     return path

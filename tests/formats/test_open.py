@@ -10,7 +10,7 @@ import pytest
 from dvs_run.pipeline import formats
 from dvs_run.pipeline.errors import RecordingError
 from dvs_run.pipeline.events import EVENT_DTYPE
-from dvs_run.pipeline.formats import Batch, Container, Source, open_recording
+from dvs_run.pipeline.formats import Batch, Container, Source, open_recording, open_writer
 
 from .files import READ, SMALL, events_for_all, make, read_all
 
@@ -146,3 +146,18 @@ def test_another_package_adds_a_container_by_an_entry_point(tmp_path, monkeypatc
         formats._added.cache_clear()
     assert recording.container == "three"
     assert len(events) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("x.dat", {"layout": "txyp"}, "layout does not go with Prophesee DAT"),
+        ("x.raw", {"time_unit": "s", "stream_id": 1}, "stream and time_unit does not go with Prophesee EVT 3.0"),
+        ("x.aedat4", {"layout": "davis346"}, "layout does not go with AEDAT 4"),
+    ],
+)
+def test_a_choice_that_a_container_does_not_have_is_refused_and_not_passed_over(tmp_path, name, options, message):
+    with open_writer(tmp_path / name, SMALL) as writer:
+        writer.write(np.array([(0, 1, 2, True)], EVENT_DTYPE))
+    with pytest.raises(RecordingError, match=message):
+        open_recording(tmp_path / name, **options)
