@@ -1,8 +1,9 @@
 """AEDAT 4, as the DV software writes: events of one stream, frames, motion samples and triggers.
 
-Events are decoded by kernels of our own, many packets at a time (aedat4_windows.py); whatever else a file holds, by the
-package `aedat` (aedat4_decoder.py). It trusts the sizes in the file, so each packet is first looked at from outside:
-does it fit the file, which stream is it of, where does it begin? Times are those of the file: µs of the Unix epoch.
+Events are decoded by kernels of our own, many packets at a time (aedat4_windows.py); frames, motion samples and
+triggers by the package `aedat` (aedat4_decoder.py). It trusts the sizes in the file, so each packet is first looked at
+from outside: does it fit the file, which stream is it of, where does it begin? Packets of any other kind, as bounding
+boxes, are counted and passed over. Times are those of the file: µs of the Unix epoch.
 """
 
 import os
@@ -10,7 +11,6 @@ from collections import Counter
 from collections.abc import Iterator
 from io import FileIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -19,11 +19,16 @@ from ..events import SensorSize
 from ..extras import Extra
 from . import aedat4_layout as layout
 from . import guard
-from .aedat4_decoder import Beginning, Middle, decoder
+from .aedat4_decoder import Packets, events_of
 from .aedat4_extras import extra_of
+from .aedat4_streams import EVENTS, FRAMES, MOTION, TRIGGERS
 from .aedat4_table import read_table
 from .aedat4_windows import Windows, can_unpack
+from .extent import sensor_of
 from .source import Batch, Mark, Place, Reading, ReadOptions, Source
+
+_LARGEST = SensorSize(65_535, 65_535)  # until it is known: its coordinates as they stand
+_EXTRAS = (FRAMES, MOTION, TRIGGERS)
 
 
 class Aedat4(Source):
@@ -36,27 +41,23 @@ class Aedat4(Source):
         try:
             with open(path, "rb") as file:
                 self._header = layout.parse_header(file)
-            streams = decoder(path).id_to_stream()
         except ValueError as error:
             raise RecordingError(f"{path}: damaged AEDAT 4 file: {error}", path, 0) from None
         self.codec = layout.CODECS[self._header.codec].removesuffix("_high")
-        self._streams: dict[int, dict[str, Any]] = dict(sorted(streams.items()))
+        self._streams = self._header.streams
         self._stream = self._choose(options.stream_id)
-        stated = self._streams[self._stream]
-        if options.sensor is None and (not stated["width"] or not stated["height"]):
-            raise RecordingError(
-                f"{path}: stream {self._stream} states a sensor of {stated['width']}x{stated['height']} pixels; "
-                "say which it is with `sensor`",
-                path,
-            )
-        self.sensor = options.sensor or SensorSize(stated["width"], stated["height"])
-        kinds = (f"{number}: {stream['type']}" for number, stream in self._streams.items())
+        kinds = (f"{number}: {stream.name}" for number, stream in self._streams.items())
         self.details = {"streams": ", ".join(kinds), "stream read": str(self._stream)}
+        self.sensor = _LARGEST
+        known = options.sensor or self._streams[self._stream].sensor
+        if known is None:
+            self.details["sensor"] = "not stated; the smallest known one that holds all events"
+        self.sensor = known or sensor_of(self, path)
 
     def _choose(self, wanted: int | str | None) -> int:
-        of_events = [number for number, stream in self._streams.items() if stream["type"] == "events"]
+        of_events = [number for number, stream in self._streams.items() if stream.kind == EVENTS]
         if not of_events:
-            kinds = ", ".join(sorted({stream["type"] for stream in self._streams.values()}))
+            kinds = ", ".join(sorted({stream.name for stream in self._streams.values()}))
             raise RecordingError(f"{self._path}: holds no stream of events, only {kinds}", self._path)
         if wanted is not None and wanted not in of_events:
             numbers = ", ".join(map(str, of_events))
@@ -109,41 +110,33 @@ class Aedat4(Source):
 
     def _decoded_by_package(self, reading: Reading, start: int) -> Iterator[tuple[Batch, Place | None]]:
         with open(self._path, "rb", buffering=0) as file:
-            is_middle = start != self._header.first_packet
-            packets = Middle(file, self._header.codec, self.sensor) if is_middle else Beginning(decoder(self._path))
+            packets = Packets(file, self._header.codec, {self._stream: self._streams[self._stream]})
             for byte_offset, stream, following in _walk(file, self._header, reading, start):
-                ours = stream == self._stream
-                if not ours:
+                if stream in self._streams and stream != self._stream:
                     reading.defects["other_packets"] += 1
-                try:
-                    events = packets.events(byte_offset, ours)
-                except StopIteration:
-                    reading.report("the packets end before the packet table says so", byte_offset)
-                    return
-                except (RuntimeError, EventError, KeyError) as error:
-                    if ours or stream not in self._streams:
-                        reading.report(
-                            f"a packet of stream {stream} cannot be decoded ({error})", byte_offset, last=False
-                        )
-                    else:  # of no interest here
-                        reading.defects["other_unreadable"] += 1
                     continue
-                if events is not None and len(events):
+                try:
+                    if stream != self._stream:
+                        raise RuntimeError("the file's header names no such stream")
+                    events = events_of(packets.at(byte_offset))
+                except (RuntimeError, EventError) as error:
+                    reading.report(f"a packet of stream {stream} cannot be decoded ({error})", byte_offset, last=False)
+                    continue
+                if len(events):
                     yield Batch(events, byte_offset), Place(following)
 
     def extras(self, reading: Reading) -> Iterator[Extra]:
+        wanted = {number: stream for number, stream in self._streams.items() if stream.kind in _EXTRAS}
         with open(self._path, "rb", buffering=0) as file:
-            packets = Beginning(decoder(self._path))
+            packets = Packets(file, self._header.codec, wanted)
             for byte_offset, stream, _ in _walk(file, self._header, reading, self._header.first_packet):
-                ours = self._streams.get(stream, {}).get("type") not in (None, "events")
+                if stream not in wanted:
+                    continue
                 try:
-                    extra = extra_of(packets.next())
-                except StopIteration:
-                    return
+                    extra = extra_of(packets.at(byte_offset))
                 except (RuntimeError, KeyError, ValueError) as error:
-                    if ours:
-                        what = f"a packet of stream {stream} cannot be decoded ({error})"
-                        reading.report(what, byte_offset, last=False)
+                    what = f"a packet of stream {stream} cannot be decoded ({error})"
+                    reading.report(what, byte_offset, last=False)
                     continue
                 if extra is not None:
                     yield extra

@@ -1,11 +1,12 @@
-"""The door to the package `aedat`: the packets of an AEDAT 4 file from its beginning, or from any place in it.
+"""The door to the package `aedat`: single packets of an AEDAT 4 file, where we have no decoder of our own.
 
 `aedat` raises RuntimeError, or a Rust panic (a BaseException), for all that goes wrong; here it is RuntimeError. It
-reads a file by name from its beginning only; to begin elsewhere, the packets from there on are put, a megabyte at a
-time, behind a header of our own into a temporary file.
+reads a file by name from its beginning only, and none that has a stream of a kind that it does not know. So packets of
+the streams that are wanted are put, a megabyte of the file at a time, behind a header of our own into a temporary file.
 """
 
 import tempfile
+from collections.abc import Mapping
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -15,53 +16,37 @@ import numpy as np
 from ..errors import RecordingError
 from ..events import SensorSize, as_events
 from . import aedat4_layout as layout
+from .aedat4_streams import Stream
 
 _WINDOW = 1 << 20  # bytes of packets that are put behind a header at once
+_ANY_SENSOR = SensorSize(1, 1)  # `aedat` wants one stated, and does not look at it
 
 
-class Beginning:
-    """All packets of a file, of every stream, in its order."""
+class Packets:
+    """The packets of some streams of a file, each from where it begins. They are asked for in the file's order."""
 
-    def __init__(self, packets: Any) -> None:
-        self._packets = packets
-
-    def events(self, byte_offset: int, ours: bool) -> np.ndarray | None:
-        """Events of the next packet; None: it is of another stream. StopIteration at the end of all packets."""
-        packet = self.next()
-        return as_events(packet["events"]) if ours else None
-
-    def next(self) -> dict[str, Any]:
-        """The next packet as `aedat` gives it. StopIteration at the end of all packets."""
-        packet: dict[str, Any] = _quiet(next, self._packets)
-        return packet
-
-
-class Middle:
-    """The packets of one stream from any place on."""
-
-    def __init__(self, file: FileIO, codec: int, sensor: SensorSize) -> None:
+    def __init__(self, file: FileIO, codec: int, streams: Mapping[int, Stream]) -> None:
         self._file = file
-        self._header = layout.header(sensor, codec, "dvs_run")
+        self._streams = streams
+        self._header = header_for(codec, streams)
         self._packets: Any = None
         self._end = 0  # first byte after the packets that have been put behind the header
 
-    def events(self, byte_offset: int, ours: bool) -> np.ndarray | None:
-        """Events of the packet that begins there; None: it is of another stream."""
-        if not ours:
-            return None
+    def at(self, byte_offset: int) -> dict[str, Any]:
+        """The packet that begins there, as `aedat` gives it. RuntimeError if it cannot be decoded."""
         if self._packets is None or byte_offset >= self._end:
             self._fill(byte_offset)
         try:
-            return as_events(_quiet(next, self._packets)["events"])
+            return next_of(self._packets)
         except BaseException:
             self._packets = None  # after an error it would go on by luck only
             raise
 
     def _fill(self, byte_offset: int) -> None:
-        """Put whole packets of one stream, from there on, behind a header, as packets of stream 0."""
+        """Put whole packets, from there on, behind a header."""
         self._file.seek(byte_offset)
         data = self._file.read(_WINDOW)
-        stream, length = layout.PACKET_HEADER.unpack_from(data)
+        _, length = layout.PACKET_HEADER.unpack_from(data)
         if 8 + length > len(data):
             data += self._file.read(8 + length - len(data))
         parts, at = [self._header], 0
@@ -69,13 +54,34 @@ class Middle:
             number, length = layout.PACKET_HEADER.unpack_from(data, at)
             if at + 8 + length > len(data):
                 break
-            if number == stream:
-                parts += [layout.PACKET_HEADER.pack(0, length), data[at + 8 : at + 8 + length]]
+            if number in self._streams:
+                parts.append(data[at : at + 8 + length])
             at += 8 + length
         with tempfile.NamedTemporaryFile(suffix=".aedat4", buffering=0) as window:
             window.write(b"".join(parts))
             self._packets = decoder(Path(window.name))  # has opened it
         self._end = byte_offset + at
+
+
+def header_for(codec: int, streams: Mapping[int, Stream]) -> bytes:
+    """A header that `aedat` takes, of streams that it knows."""
+    return layout.header({number: Stream(stream.kind, _ANY_SENSOR) for number, stream in streams.items()}, codec, "")
+
+
+def next_of(packets: Any) -> dict[str, Any]:
+    """The next packet of an `aedat.Decoder`. RuntimeError if there is none, or it cannot be decoded."""
+    try:
+        packet: dict[str, Any] = _quiet(next, packets)
+    except StopIteration:
+        raise RuntimeError("the decoder finds no packet") from None
+    return packet
+
+
+def events_of(packet: dict[str, Any]) -> np.ndarray:
+    """EVENT_DTYPE. RuntimeError if it holds no events."""
+    if "events" not in packet:
+        raise RuntimeError("it holds no events")
+    return as_events(packet["events"])
 
 
 def decoder(path: Path) -> Any:

@@ -1,4 +1,4 @@
-"""AEDAT 4 byte by byte: the parts that we write, or must check before the `aedat` package is let near them.
+"""AEDAT 4 byte by byte: the parts that we write, and the header that we read.
 
 A file is a magic line, a header, packets, and a table of the packets. Header, packets and table are "flatbuffers":
 tables whose fields are found through offsets. Ours have one fixed shape each, which is all that struct needs; the
@@ -7,12 +7,12 @@ multiples of 8).
 """
 
 import struct
+from collections.abc import Mapping
 from typing import BinaryIO, NamedTuple
-from xml.sax.saxutils import escape
 
 import numpy as np
 
-from ..events import SensorSize
+from .aedat4_streams import Stream, describe, parse
 
 MAGIC = b"#!AER-DAT4.0\r\n"
 CODECS = ("none", "lz4", "lz4_high", "zstd", "zstd_high")  # by number
@@ -34,32 +34,17 @@ TABLE_ROW = np.dtype(
 
 
 class Header(NamedTuple):
-    """What the header says, as far as it can be read without its XML."""
+    """What the header says."""
 
     codec: int  # index into CODECS
     table_position: int  # where the packet table begins; -1: the writer did not get to it
-    info: str  # XML
+    streams: dict[int, Stream]  # by number
     first_packet: int  # where the first packet begins
 
 
-def header(sensor: SensorSize, codec: int, source: str) -> bytes:
-    """Magic line and header of a file with one stream of events, number 0. The table's position is -1 for now."""
-    attributes = {
-        "compression": CODECS[codec].upper(),
-        "originalModuleName": "dvs_run",
-        "originalOutputName": "events",
-        "typeDescription": "Polarity events.",
-        "typeIdentifier": "EVTS",
-    }
-    lines = [f'<attr key="{key}" type="string">{value}</attr>' for key, value in attributes.items()]
-    xml = (
-        '<dv version="2.0"><node name="outInfo" path="/outInfo/"><node name="0" path="/outInfo/0/">'
-        + "".join(lines)
-        + '<node name="info" path="/outInfo/0/info/">'
-        + f'<attr key="sizeX" type="int">{sensor.width}</attr><attr key="sizeY" type="int">{sensor.height}</attr>'
-        + f'<attr key="source" type="string">{escape(source)}</attr>'
-        + "</node></node></node></dv>"
-    ).encode()
+def header(streams: Mapping[int, Stream], codec: int, source: str) -> bytes:
+    """Magic line and header of a file with these streams, by number. The table's position is -1 for now."""
+    xml = describe(streams, CODECS[codec], source)
     table = struct.pack("<I4s6x5Hiii", 24, b"IOHE", 10, 24, 4, 12, 8, 10, codec, 16)
     buffer = table + struct.pack("<q4xI", -1, len(xml)) + xml + b"\0"
     buffer += b"\0" * (-len(buffer) % 4)
@@ -125,7 +110,7 @@ def parse_header(file: BinaryIO) -> Header:
         raise ValueError("the header's description is not text") from None
     if not 0 <= codec < len(CODECS):
         raise ValueError(f"the header names compression {codec}, known are 0 to {len(CODECS) - 1}")
-    return Header(codec, table_position, text, begin + size)
+    return Header(codec, table_position, parse(text), begin + size)
 
 
 def _fields(buffer: bytes, table: int, count: int) -> list[int]:

@@ -1,7 +1,7 @@
 """AEDAT 4 over a connection, as DV's network output and dv-processing's NetworkWriter send it: bytes in, events out.
 
 It is the file without its first line and its packet table: a header with its size, then packets. `aedat` reads files
-only, so each packet is shown to it as a file of its own in memory, behind the stream's header: less than half a
+only, so each packet is shown to it as a file of its own in memory, behind a header of our own: less than half a
 millisecond a packet, of which a camera makes a hundred a second, whatever the compression; and a packet that cannot be
 decoded costs no other.
 """
@@ -18,7 +18,8 @@ import numpy as np
 from ..errors import EventError, RecordingError
 from ..events import SensorSize
 from . import aedat4_layout as layout
-from .aedat4_decoder import Beginning, decoder
+from .aedat4_decoder import decoder, events_of, header_for, next_of
+from .aedat4_streams import EVENTS
 
 LARGEST_PACKET = 64 << 20  # bytes; one that claims more is none
 
@@ -29,7 +30,7 @@ class Aedat4Stream:
     def __init__(self, name: str) -> None:
         self._name = Path(name)
         self._bytes = bytearray()
-        self._head: bytes | None = None  # magic line and header, once they are whole
+        self._head: bytes | None = None  # magic line and header of our own, once the sender's is whole
         self._stream = -1  # number of the stream of events
         self.sensor: SensorSize | None = None  # once the header has come
         self.others = 0  # packets of other streams
@@ -76,33 +77,34 @@ class Aedat4Stream:
             )
         if len(self._bytes) < start + 4 + size:
             return False
-        head = layout.MAGIC + bytes(self._bytes[start : start + 4 + size])
-        self._open(head)
+        self._head = self._open(layout.MAGIC + bytes(self._bytes[start : start + 4 + size]))
         del self._bytes[: start + 4 + size]
-        self._head = head
         return True
 
-    def _open(self, head: bytes) -> None:
+    def _open(self, head: bytes) -> bytes:
+        """A header for the stream of events alone; RecordingError if there is none, or not of which sensor."""
         try:
-            layout.parse_header(BytesIO(head))
+            header = layout.parse_header(BytesIO(head))
         except ValueError as error:
             raise RecordingError(f"{self._name}: what came is no AEDAT 4: {error}", self._name) from None
-        streams = decoder(self._shown(head)).id_to_stream()
-        of_events = sorted(number for number, stream in streams.items() if stream["type"] == "events")
+        of_events = [number for number, stream in header.streams.items() if stream.kind == EVENTS]
         if not of_events:
-            kinds = ", ".join(sorted({stream["type"] for stream in streams.values()}))
+            kinds = ", ".join(sorted({stream.name for stream in header.streams.values()}))
             raise RecordingError(f"{self._name}: sends no events, only {kinds}; choose another output", self._name)
         self._stream = of_events[0]
-        try:
-            self.sensor = SensorSize(streams[self._stream]["width"], streams[self._stream]["height"])
-        except EventError as error:
-            raise RecordingError(f"{self._name}: {error}", self._name) from None
+        stream = header.streams[self._stream]
+        if stream.sensor is None:
+            raise RecordingError(
+                f"{self._name}: its header states no sensor (sizeX and sizeY of stream {self._stream})", self._name
+            )
+        self.sensor = stream.sensor
+        return header_for(header.codec, {self._stream: stream})
 
     def _decoded(self, packet: bytes) -> np.ndarray | None:
         assert self._head is not None
         try:
-            return Beginning(decoder(self._shown(self._head + packet))).events(0, ours=True)
-        except (RuntimeError, EventError, KeyError, StopIteration, RecordingError):
+            return events_of(next_of(decoder(self._shown(self._head + packet))))
+        except (RuntimeError, EventError, RecordingError):
             self.unreadable += 1
             return None
 

@@ -16,6 +16,7 @@ import numpy as np
 from ..errors import RecordingError
 from ..events import SensorSize
 from . import aedat4_layout as layout
+from .aedat4_streams import EVENTS, Stream
 from .write import RecordingWriter
 
 _LONGEST_US = 10_000  # a packet lasts no longer, as with cameras: what is cut off or damaged later is no more than one
@@ -35,7 +36,7 @@ class Aedat4Writer(RecordingWriter):
 
     def _begin(self) -> None:
         codec = layout.CODECS.index(self.compression)
-        self._position = self._file.write(layout.header(self.sensor, codec, "dvs_run"))
+        self._position = self._file.write(layout.header({0: Stream(EVENTS, self.sensor)}, codec, "dvs_run"))
 
     def _write(self, events: np.ndarray) -> None:
         start = 0

@@ -13,12 +13,13 @@ from dvs_run.nodes.dv_network import DvNetwork, DvNetworkConfig
 from dvs_run.pipeline.events import EVENT_DTYPE, SensorSize
 from dvs_run.pipeline.formats import aedat4_layout as layout
 from dvs_run.pipeline.formats.aedat4_stream import Aedat4Stream
+from dvs_run.pipeline.formats.aedat4_streams import Stream
 
 from .live_senders import Driven, events_at, script
 from .runs import free_port
 
 SENSOR = SensorSize(346, 260)
-HEADER = layout.header(SENSOR, 0, "camera")[len(layout.MAGIC) :]
+HEADER = layout.header({0: Stream("EVTS", SENSOR)}, 0, "camera")[len(layout.MAGIC) :]
 
 
 def packet(events, stream=0):
