@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import typer
 from ...pipeline.convert import Method
 from ...pipeline.convert.calibration import Scaling, parse_number, parse_numbers
 from ...pipeline.convert.search import Budget, parse_budget
+from ...pipeline.convert.verdict.verdict import check_allowed
 from ...pipeline.errors import ConversionError
 from ...pipeline.network import Readout
 from .convert_data import Source
@@ -115,11 +117,21 @@ class Order:
             raise typer.BadParameter("--max-loss is judged by the verdict; leave --no-verdict out")
         if self.page is not None and not (self.verdict and self.write_page):
             raise typer.BadParameter("--page wants the verdict's page; leave --no-page and --no-verdict out")
+        self._check_numbers()
+
+    def _check_numbers(self) -> None:
         try:
             self.wanted_budget()
             self.shape()
+            check_allowed(self.max_loss, "--max-loss")
         except ConversionError as error:
             raise typer.BadParameter(str(error)) from None
+        if self.window_ms == inf:
+            raise typer.BadParameter("--window-ms is infinite, want how many ms the CNN looks at a recording")
+        if not 0 <= self.max_error < inf:
+            raise typer.BadParameter(
+                f"--max-error is {self.max_error:g}, want a share of the output from 0, such as 0.5"
+            )
 
     def wanted_budget(self) -> Budget | None:
         return None if self.budget is None else parse_budget(self.budget)

@@ -164,9 +164,12 @@ def test_a_budget_chooses_and_the_choice_is_kept_with_the_network(here, capsys):
     assert "How the method was chosen" in (here / "b.html").read_text()
 
 
-@pytest.mark.parametrize(("allowed", "code", "word"), [("100", 0, "PASSED"), ("-100", 1, "FAILED")])
-def test_the_exit_code_tells_whether_more_was_lost_than_allowed(here, capsys, allowed, code, word):
-    arguments = ["--calibration", "data.npz", "--no-page", "--out", "x.npz", "--max-loss", allowed, *QUICK]
+@pytest.mark.parametrize(
+    ("settings", "code", "word"),
+    [(["--max-loss", "100"], 0, "PASSED"), (["--max-loss", "0", "--method", "single", "--v-init", "0"], 1, "FAILED")],
+)
+def test_the_exit_code_tells_whether_more_was_lost_than_allowed(here, capsys, settings, code, word):
+    arguments = ["--calibration", "data.npz", "--no-page", "--out", "x.npz", *settings, *QUICK, "--timesteps", "1"]
     assert main(["convert", "weights.pt", *ARCHITECTURE, *arguments]) == code
     said = " ".join(capsys.readouterr().out.split())
     assert f"{word}: A loss of" in said
@@ -246,6 +249,10 @@ def bad_files(folder):
         (["--budget", "fast"], "the budget 'fast' is not understood"),
         (["--budget", "8", "--timesteps", "8"], "leave --timesteps out"),
         (["--max-loss", "1", "--no-verdict"], "leave --no-verdict out"),
+        (["--max-loss", "nan"], "--max-loss is nan, want a number of points of accuracy from 0"),
+        (["--max-loss", "-1"], "--max-loss is -1, want a number of points"),
+        (["--window-ms", "inf"], "--window-ms is infinite"),
+        (["--max-error", "nan"], "--max-error is nan, want a share"),
         (["--page", "x.html", "--no-page"], "leave --no-page"),
         (["--labels", "labels.npy"], "give that, too"),
         (["--validation-labels", "labels.npy"], "give that, too"),

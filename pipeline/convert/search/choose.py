@@ -24,6 +24,7 @@ from ..cnn import Cnn
 from ..method import Method
 from ..trace.graph import import_cnn
 from ..verdict.validation import Validation
+from ..verdict.verdict import check_allowed
 from .budget import Budget, parse_budget, said
 from .candidates import Candidate, candidates
 from .costs import make_costs
@@ -100,6 +101,7 @@ def choose(
     Raises ConversionError where the data do not fit, or nothing is within the budget.
     """
     budget = parse_budget(budget) if isinstance(budget, str) else budget
+    check_allowed(allowed)
     cnn = model if isinstance(model, Cnn) else import_cnn(model, validation_shape(validation))
     values = calibration.frames() if isinstance(calibration, EventWindows) else calibration.values
     given = torch.from_numpy(values)

@@ -3,15 +3,23 @@
 stages.py measures, measured.py holds the figures, page/page.py and the terminal show them; here is what they mean.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from ...errors import ConversionError
 from .measured import LayerFidelity, Measured, Stage
 
 Cause = Literal["dead", "clipping", "early spikes", "late spikes", "rounding", "reset", "max pool", "input", "unknown"]
 LONGEST_NAME = 60  # of a layer, in a sentence
 UNREMARKABLE = 0.05  # relative error of a layer below which nobody need act
+
+
+def check_allowed(points: float | None, name: str = "allowed") -> None:
+    """Raise ConversionError for a loss that nothing can be held against. `name`: what the user calls it."""
+    if points is not None and not 0 <= points < math.inf:
+        raise ConversionError(f"{name} is {points:g}, want a number of points of accuracy from 0, such as 0.5")
 
 
 @dataclass(frozen=True)
@@ -25,12 +33,18 @@ class Culprit:
 
 @dataclass(frozen=True)
 class Verdict:
-    """`allowed` is the loss in points that the user allows; None: he did not say. Nothing here is measured."""
+    """`allowed` is the loss in points that the user allows; None: he did not say. Nothing here is measured.
+
+    Raises ConversionError where `allowed` is no number of points from 0.
+    """
 
     measured: Measured
     allowed: float | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
     title: str = ""
+
+    def __post_init__(self) -> None:
+        check_allowed(self.allowed)
 
     @property
     def converted(self) -> Stage:
@@ -50,7 +64,7 @@ class Verdict:
     @property
     def margin(self) -> float:
         """Points around the CNN's accuracy that count as having arrived: what is allowed, else half a point."""
-        return 0.5 if self.allowed is None else max(self.allowed, 0.0)
+        return 0.5 if self.allowed is None else self.allowed
 
     @property
     def settled(self) -> int | None:

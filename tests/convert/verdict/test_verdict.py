@@ -4,8 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from torch import nn
 
+from dvs_run.pipeline.convert.search import choose
 from dvs_run.pipeline.convert.verdict.verdict import Verdict
+from dvs_run.pipeline.errors import ConversionError
 from dvs_run.pipeline.interval import paired
 
 from .networks import FOUND
@@ -48,6 +51,14 @@ def test_the_loss_is_that_of_the_same_samples():
     assert verdict.passed(0.2)
     assert not verdict.passed(0.1)
     assert Verdict(FOUND).passed()
+
+
+@pytest.mark.parametrize("allowed", [-1.0, float("nan"), float("inf")])
+def test_a_loss_that_is_no_number_of_points_cannot_be_allowed(allowed):
+    with pytest.raises(ConversionError, match=r"allowed is .*, want a number of points of accuracy from 0"):
+        Verdict(FOUND, allowed)
+    with pytest.raises(ConversionError, match="allowed is"):
+        choose(nn.Identity(), None, None, (), "8", allowed=allowed)
 
 
 def test_the_sentence_has_the_figures_with_their_interval_and_n():
