@@ -43,7 +43,9 @@ class RecorderConfig:
     sync_s: Annotated[
         float | None, Field(gt=0, le=3600, description="the disk confirms so often, s; default: when the system likes")
     ] = None
-    rotate_us: Annotated[int | None, Field(ge=1_000, description="a new file after so long in sensor time, µs")] = None
+    rotate_us: Annotated[
+        int | None, Field(ge=1_000, description="a new file after so long in sensor time, µs; none spans as much")
+    ] = None
     rotate_bytes: Annotated[int | None, Field(ge=4_096, description="a new file after so many bytes")] = None
     when_exists: Annotated[
         Literal["number", "refuse", "replace"],
@@ -125,6 +127,8 @@ class Recorder(Node):
         if Path(self.config.path).suffix == LINES:
             raise RecorderError(f"{self.config.path}: events are not written as lines of JSON; end it with .aedat4")
         if len(packet.events):
+            if self._held and packet.events["t"][0] < self._held[-1]["t"][-1]:
+                self._flush()  # time stepped back, and one write is in order
             self._held.append(packet.events)
             self._held_count += len(packet.events)
         if not self._held:
@@ -138,10 +142,15 @@ class Recorder(Node):
             return
         events = self._held[0] if len(self._held) == 1 else np.concatenate(self._held)
         self._held, self._held_count = [], 0
-        file = self._events_file(int(events["t"][0]))
-        file.write(events)
-        self._written += len(events)
-        self._sync(file)
+        while len(events):
+            file = self._events_file(int(events["t"][0]))
+            count = len(events)
+            if self.config.rotate_us is not None:
+                count = int(np.searchsorted(events["t"], file.first_us + self.config.rotate_us))
+            file.write(events[:count])
+            self._written += count
+            events = events[count:]
+            self._sync(file)
 
     def _events_file(self, first_us: int) -> EventsFile:
         """The file in which events from this time on go: another when it is full, or when time stepped back."""

@@ -103,6 +103,26 @@ def test_files_follow_each_other_and_lose_nothing(tmp_path, settings):
     assert f"in {len(files)} files" in dict(node.report())["recorded"]
 
 
+@pytest.mark.parametrize("each", [1_000, 250, 20])  # events in a packet: those of 100, 25 and 2 ms
+@pytest.mark.parametrize("flush_us", [0, 10_000_000])
+def test_no_file_spans_as_much_as_the_time_after_which_a_new_one_begins(tmp_path, each, flush_us):
+    given = packets(each=each)
+    record(tmp_path / "a.aedat4", given, flush_us=flush_us, rotate_us=15_000)
+    files = sorted(tmp_path.glob("*.aedat4"), key=lambda path: (len(path.name), path.name))
+    parts = [read(file)[0] for file in files]
+    assert np.array_equal(np.concatenate(parts), joined(given))
+    assert all(part["t"][-1] - part["t"][0] < 15_000 for part in parts)
+    for part, following in zip(parts, parts[1:], strict=False):
+        assert following["t"][0] - part["t"][0] >= 15_000
+
+
+def test_a_clock_that_steps_back_while_events_are_held_back_begins_another_file(tmp_path):
+    given = [*packets(1, n=100), *packets(2, n=100, first_us=50)]
+    record(tmp_path / "a.aedat4", given, flush_us=10_000_000)
+    for name, wanted in (("a", given[:2]), ("a-0002", given[2:])):
+        assert np.array_equal(read(tmp_path / f"{name}.aedat4")[0], joined(wanted))
+
+
 def test_every_stream_has_a_file_and_a_clock_that_stepped_back_begins_another(tmp_path):
     second = replace(STREAM, name="b", sensor=SensorSize(64, 64), labels=())
     given = [packets(1), packets(2), packets(3, first_us=50)]
