@@ -26,6 +26,7 @@ _END = b"#!END-HEADER"
 _LONGEST_HEADER = 1 << 20
 _HEADER = struct.Struct("<hhiiiiii")
 _POLARITY = 1
+_LARGEST_SIDE = 32_767  # coordinates have 15 bits
 _CAMERAS = (  # (pattern of the Source line, size)
     (r"DVS128|DAVIS128", SensorSize(128, 128)),
     (r"DAVIS240", SensorSize(240, 180)),
@@ -145,18 +146,30 @@ def read_header(file: BinaryIO, path: Path) -> tuple[int, str]:
     line_end = start.find(b"\n", end)
     if end < 0 or line_end < 0:
         raise RecordingError(f"{path}: damaged AEDAT 3.1 file: its header has no end", path, len(start))
-    source = re.search(rb"^#\s*Source \d+: *([^\r\n]*)", start[:end], re.MULTILINE)
-    return line_end + 1, source[1].decode("utf-8", "replace")[:200] if source else ""
+    packing = _value(rb"Format", start[:end])
+    if packing.upper() not in ("", "RAW"):
+        raise RecordingError(
+            f"{path}: an AEDAT 3.1 file whose packets are packed as {packing!r}, want RAW; let the program that "
+            "recorded it write it anew as RAW",
+            path,
+            0,
+        )
+    return line_end + 1, _value(rb"Source \d+", start[:end])
+
+
+def _value(key: bytes, header: bytes) -> str:
+    """What the first line of this key says; "": there is none."""
+    line = re.search(rb"^#[ \t]*" + key + rb":[ \t]*([^\r\n]*)", header, re.MULTILINE)
+    return line[1].decode("utf-8", "replace").strip()[:200] if line else ""
 
 
 def _size_of(camera: str) -> SensorSize | None:
     for pattern, size in _CAMERAS:
         if re.search(pattern, camera, re.IGNORECASE):
             return size
-    stated = re.search(r"\b(\d{1,4})x(\d{1,4})\b", camera)  # as our own writer states it
-    if stated and int(stated[1]) and int(stated[2]):
-        return SensorSize(int(stated[1]), int(stated[2]))
-    return None
+    stated = re.search(r"\b(\d{1,5})x(\d{1,5})\b", camera)  # as our own writer states it
+    sides = [int(side) for side in stated.groups()] if stated else [0]
+    return SensorSize(*sides) if all(1 <= side <= _LARGEST_SIDE for side in sides) else None
 
 
 def _packet_header(file: BinaryIO, position: int, reading: Reading) -> PacketHeader:
@@ -219,7 +232,7 @@ def decode(words, base, events):
 class Aedat31Writer(RecordingWriter):
     """AEDAT 3.1 with polarity packets only, as the DVS128 Gesture set is stored."""
 
-    largest_side = 32_767
+    largest_side = _LARGEST_SIDE
     _NAMES = {(128, 128): "DVS128", (240, 180): "DAVIS240C", (346, 260): "DAVIS346", (640, 480): "DAVIS640"}
 
     def _begin(self) -> None:

@@ -173,6 +173,17 @@ def test_an_array_of_python_objects_is_never_unpickled(tmp_path):
         open_recording(path)
 
 
+@pytest.mark.parametrize("packing", ["SerializedTS", "PNGFrames", "SerializedTS, PNGFrames"])
+def test_an_aedat31_file_whose_packets_are_packed_is_refused_by_name(tmp_path, packing):
+    path = tmp_path / "made"
+    made = make(path, "aedat31", "none", events_for_all(20))
+    path.write_bytes(made.data.replace(b"#Format: RAW", b"#Format: " + packing.encode()))
+    with pytest.raises(RecordingError, match=f"made: .* packed as '{packing}', want RAW"):
+        open_recording(path)
+    path.write_bytes(made.data.replace(b"#Format: RAW\r\n", b""))  # not stated: as every such file is
+    assert np.array_equal(read_all(path)[0], made.events)
+
+
 def test_a_damaged_packet_of_aedat31_ends_a_reading_even_when_faults_are_skipped(tmp_path):
     path = tmp_path / "made.aedat"
     made = make(path, "aedat31", "none", events_for_all(200))
