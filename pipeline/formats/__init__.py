@@ -147,20 +147,40 @@ def open_writer(
 ) -> RecordingWriter:
     """Begin a recording; its suffix says the container unless `container` does. An existing file is replaced."""
     path = Path(path)
-    rows = [row for row in _catalogue() if row.writer]
+    row = writable(path, container)
+    _check_size(row, path, sensor)
+    writer: RecordingWriter = _load(row.writer)(path, sensor, compression)
+    return writer
+
+
+def writable(path: Path, container: str | None = None) -> Container:
+    """The container in which a file of this name is written, or the one that is named. RecordingError: none is."""
+    rows = written = [row for row in _catalogue() if row.writer]
     if container is not None:
         rows = [row for row in rows if row.name == container]
         wanted = f"container {container!r}"
     else:
         rows = [row for row in rows if path.suffix.lower() in row.suffixes]
-        wanted = f"the suffix {path.suffix!r}"
-    if not rows:
-        known = ", ".join(
-            f"{row.name} ({', '.join(row.suffixes) or 'no suffix'})" for row in _catalogue() if row.writer
+        wanted = (
+            f"the suffix {path.suffix!r}" if path.suffix else "a name without a suffix, unless its container is told"
         )
+    if not rows:
+        known = ", ".join(f"{row.name} ({', '.join(row.suffixes) or 'no suffix'})" for row in written)
         raise RecordingError(f"{path}: nothing writes {wanted}; can be written: {known}", path)
-    writer: RecordingWriter = _load(rows[0].writer)(path, sensor, compression)
-    return writer
+    return rows[0]
+
+
+def _check_size(row: Container, path: Path, sensor: SensorSize) -> None:
+    """RecordingError if the container cannot count the pixels of this sensor."""
+    side, most = max(sensor.width, sensor.height), _load(row.writer).largest_side
+    if side > most:
+        others = (other for other in CONTAINERS if other.writer and other.suffixes)
+        fitting = [other for other in others if _load(other.writer).largest_side >= side]
+        names = ", ".join(f"{other.what} ({other.suffixes[0]})" for other in fitting)
+        raise RecordingError(
+            f"{path}: {row.what} counts {most} pixels a side, not {sensor}; write one that does: {names}",
+            path,
+        )
 
 
 def _catalogue() -> tuple[Container, ...]:

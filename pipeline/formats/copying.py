@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..errors import EventError, RecordingError
 from ..stream import LabelSpan
-from . import open_writer
+from . import open_writer, writable
 from .labels import write_labels
 from .recording import Recording
 
@@ -46,6 +46,7 @@ def copy_recording(
     count = 0
     first_us = last_us = None
     with _whole(path) as partial:
+        container = writable(path, container).name
         with open_writer(partial, recording.sensor, compression, container=container) as writer:
             for packet in recording:
                 if not len(packet.events):  # the silent end of a part
@@ -86,14 +87,18 @@ def _spans(labels: tuple[LabelSpan, ...], first_us: int, last_us: int, by_us: in
 
 @contextlib.contextmanager
 def _whole(path: Path) -> Iterator[Path]:
-    """A name beside `path`, with its suffix, whose file takes its place in the end, or is removed."""
+    """A name beside `path` whose file takes its place in the end, or is removed. Errors name `path`."""
     if path.exists() and not path.is_file():
         raise RecordingError(f"{path}: is a folder, a pipe or a device; name a file", path)
+    if not path.parent.is_dir():
+        raise RecordingError(f"{path}: there is no folder {path.parent} to write it into; make it first", path)
     partial = path.with_name(f"{path.stem}.{os.getpid()}.write{path.suffix}")
     try:
         yield partial
         os.replace(partial, path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
+        if isinstance(error, RecordingError) and error.path == partial:
+            raise RecordingError(str(error).replace(str(partial), str(path)), path) from error.__cause__
         raise

@@ -131,7 +131,7 @@ def extent(words, x_bits, y_bits):
 class DatWriter(BasedWriter):
     """DAT, version 2, CD events. A recording without a gap of a minute at an overflow of its 32-bit clock."""
 
-    largest_side = 1 << 14
+    largest_side = 8192  # of 14 bits: what its reader takes for a size (prophesee.py)
     period_us = PERIOD_US
     head_end = b"\x0c\x08"
 

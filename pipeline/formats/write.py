@@ -15,11 +15,13 @@ import numpy as np
 from ..errors import EventError, RecordingError
 from ..events import EVENT_DTYPE, SensorSize, as_events
 
+FARTHEST_US = 1 << 60  # either way; text beyond is no time to its reader, and 2^61 is damage to all (guard.py)
+
 
 class RecordingWriter(ABC):
     """A recording in the making. Use it in a `with`, or close it."""
 
-    largest_side = 65_535  # pixels that the container's coordinates can count
+    largest_side = 65_535  # pixels that the container's coordinates can count; open_writer refuses larger sensors
     codecs: tuple[str, ...] = ("none",)  # the first is the default
 
     def __init__(self, path: Path, sensor: SensorSize, compression: str | None) -> None:
@@ -33,11 +35,12 @@ class RecordingWriter(ABC):
                 f"{path}: compression {self.compression!r} is not one of this container's: {', '.join(self.codecs)}",
                 path,
             )
-        if max(sensor.width, sensor.height) > self.largest_side:
-            raise RecordingError(f"{path}: this container counts {self.largest_side} pixels a side, not {sensor}", path)
         self._file = self._create()
         try:
             self._begin()
+        except OSError as error:
+            self._file.close()
+            raise RecordingError(f"{path}: cannot be written: {error.strerror or error}", path) from error
         except BaseException:
             self._file.close()
             raise
@@ -118,6 +121,9 @@ def _check(events: np.ndarray, last_us: int | None, sensor: SensorSize) -> None:
         raise EventError(f"event {i} at t={times[i]} lies before its predecessor at t={times[i - 1]}; sort by t first")
     if last_us is not None and times[0] < last_us:
         raise EventError(f"the first event, at t={times[0]}, lies before the last one written, at t={last_us}")
+    for time in (int(times[0]), int(times[-1])):
+        if abs(time) > FARTHEST_US:
+            raise EventError(f"an event at t={time} µs, which readers take for damage; want at most 2^60 µs either way")
     outside = np.flatnonzero((events["x"] >= sensor.width) | (events["y"] >= sensor.height))
     if len(outside):
         i = int(outside[0])

@@ -10,6 +10,7 @@ from dvs_run.pipeline.errors import EventError, RecordingError
 from dvs_run.pipeline.events import EVENT_DTYPE, SensorSize
 from dvs_run.pipeline.formats import open_recording, open_writer, read_labels, write_labels
 from dvs_run.pipeline.formats.copying import copy_recording
+from dvs_run.pipeline.formats.write import _WholeWrites
 from dvs_run.pipeline.stream import LabelSpan
 
 from .files import SMALL, WRITTEN, events_for_all, make, read_all
@@ -80,7 +81,8 @@ def test_a_part_can_count_from_zero_and_its_labels_move_along(recording, tmp_pat
         ("b.aedat4", ["--compression", "gzip"], "compression 'gzip' is not one of this container's"),
         ("b.dat", ["--start", "99"], "no event to write between its start and stop"),
         ("a.aedat4", [], "is the recording itself; name another file"),
-        ("no/b.dat", [], "cannot be created: No such file"),
+        ("b", [], "/b: nothing writes a name without a suffix, unless its container is told; can be written: aedat4"),
+        ("no/b.dat", [], "no/b.dat: there is no folder .*/no to write it into; make it first"),
         ("", [], "is a folder, a pipe or a device; name a file"),
     ],
 )
@@ -91,17 +93,46 @@ def test_what_cannot_be_written_is_refused_by_name_and_leaves_nothing(
     before = path.read_bytes()
     assert main(["convert-recording", str(path), str(tmp_path / name), *options]) == 1
 
-    assert re.search(sentence, capsys.readouterr().err.replace("\n", " "))
+    told = capsys.readouterr().err.replace("\n", " ")
+    assert re.search(sentence, told)
+    assert ".write" not in told  # the file that is none of the user's
     assert others(tmp_path) == []
     assert path.read_bytes() == before
 
 
-def test_a_sensor_that_is_too_large_for_the_container_is_refused(tmp_path):
+def test_a_sensor_that_is_too_large_for_the_container_is_refused_and_those_that_hold_it_are_named(tmp_path):
     path = tmp_path / "a.npz"
-    with open_writer(path, SensorSize(346, 260)) as writer:
+    with open_writer(path, SensorSize(3000, 260)) as writer:
         writer.write(events_for_all(9))
-    with open_recording(path) as opened, pytest.raises(RecordingError, match="counts 240 pixels a side, not 346x260"):
-        copy_recording(opened, tmp_path / "b.bin")
+    for name, what in (("b.bin", r"N-MNIST \.bin counts 240"), ("b.raw", r"Prophesee EVT 3\.0 counts 2048")):
+        with (
+            open_recording(path) as opened,
+            pytest.raises(
+                RecordingError,
+                match=rf"/{name}: {what} pixels a side, not 3000x260; write .*: AEDAT 4 \(\.aedat4\), .*DAT \(\.dat\)$",
+            ),
+        ):
+            copy_recording(opened, tmp_path / name)
+        assert others(tmp_path) == []
+
+
+@pytest.mark.parametrize("writes", [0, 1])  # before the disk is full: none, or that of the header
+def test_a_disk_that_is_full_is_told_by_the_name_that_was_given(recording, tmp_path, monkeypatch, writes):
+    left, real = [None] * writes, _WholeWrites.write
+
+    def full(file, data):
+        if not left:
+            raise OSError(28, "No space left on device")
+        left.pop()
+        return real(file, data)
+
+    monkeypatch.setattr(_WholeWrites, "write", full)
+    with (
+        open_recording(recording[0]) as opened,
+        pytest.raises(RecordingError, match=r"/b\.csv: cannot be written: No space left") as raised,
+    ):
+        copy_recording(opened, tmp_path / "b.csv")
+    assert raised.value.path == tmp_path / "b.csv"
     assert others(tmp_path) == []
 
 

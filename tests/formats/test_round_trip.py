@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from dvs_run.pipeline.errors import EventError, RecordingError
 from dvs_run.pipeline.events import EVENT_DTYPE, SensorSize
 from dvs_run.pipeline.formats import aedat4_layout, open_recording, open_writer
+from dvs_run.pipeline.formats.write import FARTHEST_US
 
 from .. import naive
 from .files import READ, SMALL, WRITTEN, events_for_all, make, read_all
@@ -144,6 +145,36 @@ def test_events_out_of_order_or_outside_the_sensor_are_not_written(tmp_path):
     assert len(read_all(tmp_path / "x.aedat4")[0]) == 1
 
 
+LARGEST = {"nmnist": 240, "evt2": 2048, "evt21": 2048, "evt3": 2048, "dat": 8192, "aedat4": 32_767, "aedat31": 32_767}
+ZERO_BASED = ("nmnist", "es")  # their clocks end soon; they say so
+
+
+@pytest.mark.parametrize("container", [*LARGEST, "es", "npz", "csv"])
+def test_whatever_a_writer_takes_its_reader_takes_too(tmp_path, container):
+    path, side = tmp_path / "made", LARGEST.get(container, 65_535)
+    last_us = 0 if container in ZERO_BASED else FARTHEST_US
+    events = np.array([(max(last_us - 9, 0), 0, 0, True), (last_us, side - 1, side - 1, False)], EVENT_DTYPE)
+    with open_writer(path, SensorSize(side, side), container=container) as writer:
+        writer.write(events)
+    told = {"sensor": SensorSize(side, side), "container": container} if container == "nmnist" else {}
+    again, recording = read_all(path, **told)
+    assert np.array_equal(again, events)
+    assert recording.sensor == SensorSize(side, side)
+    if side < 65_535:
+        with pytest.raises(RecordingError, match=f"counts {side} pixels a side, not 1x{side + 1}; write one"):
+            open_writer(tmp_path / "large", SensorSize(1, side + 1), container=container)
+        assert not (tmp_path / "large").exists()
+
+
+@pytest.mark.parametrize("t", [FARTHEST_US + 1, -FARTHEST_US - 1])
+def test_a_time_that_readers_take_for_damage_is_not_written(tmp_path, t):
+    with (
+        open_writer(tmp_path / "made.csv", SMALL) as writer,
+        pytest.raises(EventError, match=rf"an event at t={t} µs, .*want at most 2\^60 µs"),
+    ):
+        writer.write(np.array([(t, 0, 0, True)], EVENT_DTYPE))
+
+
 @pytest.mark.parametrize(
     ("container", "sensor", "t", "message"),
     [
@@ -170,6 +201,8 @@ def test_the_suffix_chooses_the_container_and_an_unknown_one_is_refused(tmp_path
         assert open_recording(tmp_path / name).container == container
     with pytest.raises(RecordingError, match=r"nothing writes the suffix '\.mp4'; can be written: aedat4 \(\.aedat4\)"):
         open_writer(tmp_path / "a.mp4", SMALL)
+    with pytest.raises(RecordingError, match="nothing writes a name without a suffix, unless its container is told"):
+        open_writer(tmp_path / "a", SMALL)
     with pytest.raises(RecordingError, match="nothing writes container 'aedat1'"):
         open_writer(tmp_path / "a", SMALL, container="aedat1")
     with pytest.raises(RecordingError, match="compression 'zip' is not one of this container's: none, lz4, zstd"):
