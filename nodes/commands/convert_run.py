@@ -72,8 +72,8 @@ def run(order: Order) -> int:
 
 
 def _read(order: Order) -> _Job:
-    loaded = load_model(order.model, architecture=order.architecture, input_shape=order.shape())
-    cnn = import_cnn(loaded.model, loaded.input_shape, order.output)
+    loaded = load_model(order.model, architecture=order.architecture, input_shape=order.shape(), output=order.output)
+    cnn = import_cnn(loaded.model, loaded.input_shape, loaded.output)
     method = order.settings.method(loaded, searching=order.budget is not None)
     timestep_us = order.timestep_us or loaded.extra.get("timestep_us")
     known = the_classes(order.classes) if order.classes is not None else loaded.labels
@@ -123,7 +123,7 @@ def _convert(job: _Job, choice: Choice | None, progress: Progress) -> tuple[Conv
         timestep_us=job.timestep_us,
         state_window_us=extra.get("state_window_us"),
         readout=order.settings.readout(method),
-        output=order.output,
+        output=job.loaded.output,
         check_timesteps=order.timesteps or LOOK,
         max_error=order.max_error or None,
         source=f"{order.model.name}, sha256 {job.loaded.sha256}",

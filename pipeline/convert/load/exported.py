@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, fx
 
 from ...errors import ConversionError, first_line
+from ..returned import chosen_output
 from .exported_ops import RULES, Node
 from .module_builder import Data, ModuleBuilder
 
@@ -27,11 +28,14 @@ TYPES = {  # numbers of torch's ScalarType
 }  # fmt: skip
 
 
-def read_exported(path: Path) -> tuple[fx.GraphModule, tuple[int, ...]]:
-    """The module of an archive and its (channel, height, width). Raises ConversionError; nothing of it is executed."""
+def read_exported(path: Path, output: int | str | None = None) -> tuple[fx.GraphModule, tuple[int, ...]]:
+    """The module of an archive and its (channel, height, width). Raises ConversionError; nothing of it is executed.
+
+    `output` chooses one of several: its number, or its key where the module returned a dict.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
-            return _Archive(path, archive).module()
+            return _Archive(path, archive).module(output)
     except (KeyError, TypeError, AttributeError, IndexError, ValueError, OSError, RecursionError, RuntimeError,
             zipfile.BadZipFile, NotImplementedError) as error:  # fmt: skip
         reason = f"{type(error).__name__}: {error}".splitlines()[0][:200]
@@ -54,23 +58,30 @@ class _Archive:
         version = document["schema_version"]["major"]
         if version != SCHEMA:
             raise ConversionError(f"{path} has a graph of version {version}, this program reads {SCHEMA}; {SAVE_ONNX}")
-        self.graph = document["graph_module"]["graph"]
-        self.signature = document["graph_module"]["signature"]
+        self.document = document["graph_module"]
+        self.graph, self.signature = self.document["graph"], self.document["signature"]
         self.builder = ModuleBuilder()
         self.values: dict[str, Any] = {}
 
-    def module(self) -> tuple[fx.GraphModule, tuple[int, ...]]:
+    def module(self, output: int | str | None) -> tuple[fx.GraphModule, tuple[int, ...]]:
         shape = self._inputs()
         for item in self.graph["nodes"]:
             self._node(item)
-        outputs = [spec["user_output"]["arg"]["as_tensor"]["name"] for spec in self.signature["output_specs"]
-                   if "user_output" in spec]  # fmt: skip
-        if len(outputs) != 1 or not isinstance(self.values[outputs[0]], Data):
-            raise ConversionError(
-                f"{self.path} returns {len(outputs)} tensors, want one: the scores of the classes; "
-                "export a module that returns them alone"
-            )
-        return self.builder.graph_module(self.values[outputs[0]]), shape
+        given = [spec["user_output"]["arg"] for spec in self.signature["output_specs"] if "user_output" in spec]
+        values = [self.values[item["as_tensor"]["name"]] if "as_tensor" in item else None for item in given]
+        scores = {
+            key: value for key, value in zip(self._keys(len(values)), values, strict=True) if isinstance(value, Data)
+        }
+        keys = list(scores)
+        return self.builder.graph_module(scores[keys[chosen_output(keys, output, str(self.path))]]), shape
+
+    def _keys(self, outputs: int) -> list[str]:
+        """What the outputs are called: by the keys of a dict, where the module returned one, else by their numbers."""
+        returned = json.loads(self.document["module_call_graph"][0]["signature"]["out_spec"])[1]
+        leaves = [not child["children_spec"] for child in returned["children_spec"]]
+        if returned["type"] == "builtins.dict" and all(leaves) and len(leaves) == outputs:
+            return [str(key) for key in json.loads(returned["context"])]
+        return [str(number) for number in range(outputs)]
 
     def _inputs(self) -> tuple[int, ...]:
         """Fill in the weights and the placeholder. Returns (channel, height, width)."""

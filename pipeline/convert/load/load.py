@@ -39,6 +39,16 @@ class LoadedModel:
     extra: dict[str, Any]  # of a `dvs train` checkpoint: timestep_us, calibration, ... (train/checkpoint.py)
     sha256: str  # of the file's bytes, in hex; for a .json of layers, of it and of its .npz
     notes: tuple[str, ...] = field(default=())  # what the user should know about how the file was read
+    output: int | str | None = None  # which of the module's results is wanted; None: it returns one
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What the user said of a file."""
+
+    architecture: str | None
+    input_shape: Sequence[int] | None
+    output: int | str | None
 
 
 @dataclass(frozen=True)
@@ -53,13 +63,19 @@ class _Found:
 
 
 def load_model(
-    path: str | Path, *, architecture: str | None = None, input_shape: Sequence[int] | None = None
+    path: str | Path,
+    *,
+    architecture: str | None = None,
+    input_shape: Sequence[int] | None = None,
+    output: int | str | None = None,
 ) -> LoadedModel:
     """The CNN of a file: `dvs train` checkpoint, ONNX, torch.export archive, .json of layers, or weights of any kind.
 
     architecture   "package.module:factory" or "file.py:factory": code of the user's own that makes the module. Needed
                    for files that hold weights only (.pt, .pth, .safetensors, .npz), refused for others
     input_shape    channel, height, width; needed where the file does not say it
+    output         which of several, by name or number: those of a file are cut off but that one; among the results of
+                   a module `import_cnn` chooses, see LoadedModel.output
 
     Raises ConversionError (or NetworkError for a damaged checkpoint): for a file that cannot be opened without running
     what it says, weights that do not fit, infinite or undefined weights, which are named.
@@ -68,7 +84,7 @@ def load_model(
     if input_shape is not None and (len(input_shape) != 3 or min(input_shape) < 1):
         raise ConversionError(f"the input shape is {','.join(map(str, input_shape))}, want CHANNEL,HEIGHT,WIDTH")
     read = _kind(path)
-    found = read(path, architecture, input_shape)
+    found = read(path, _Asked(architecture, input_shape, output))
     shape = tuple(int(side) for side in found.input_shape)
     if input_shape is not None and shape != tuple(input_shape):
         raise ConversionError(
@@ -84,10 +100,11 @@ def load_model(
         extra=found.extra,
         sha256=_sha256(files),
         notes=found.notes,
+        output=None if read in (_onnx, _exported) else output,
     )
 
 
-_Reader = Callable[[Path, str | None, Sequence[int] | None], _Found]
+_Reader = Callable[[Path, _Asked], _Found]
 
 
 def _kind(path: Path) -> _Reader:
@@ -149,26 +166,27 @@ def _zip_kind(path: Path) -> _Reader:
     )
 
 
-def _torch_file(path: Path, architecture: str | None, shape: Sequence[int] | None) -> _Found:
+def _torch_file(path: Path, asked: _Asked) -> _Found:
     document = read_torch(path)
     if isinstance(document, dict) and document.get("format") == MAGIC:
-        _no_architecture(path, architecture)
+        _no_architecture(path, asked)
         model, spec, extra = load_checkpoint(path)
         return _Found(model, spec["input"], extra.get("labels"), extra)
-    return _of_weights(weights_of(document, path), path, architecture, shape)
+    return _of_weights(weights_of(document, path), path, asked)
 
 
-def _safetensors(path: Path, architecture: str | None, shape: Sequence[int] | None) -> _Found:
-    return _of_weights(read_safetensors(path), path, architecture, shape)
+def _safetensors(path: Path, asked: _Asked) -> _Found:
+    return _of_weights(read_safetensors(path), path, asked)
 
 
-def _npz(path: Path, architecture: str | None, shape: Sequence[int] | None) -> _Found:
-    if path.with_suffix(".json").is_file() and architecture is None:
+def _npz(path: Path, asked: _Asked) -> _Found:
+    if path.with_suffix(".json").is_file() and asked.architecture is None:
         raise ConversionError(f"{path} holds weights; open the list of its layers, {path.with_suffix('.json').name}")
-    return _of_weights(read_npz(path), path, architecture, shape)
+    return _of_weights(read_npz(path), path, asked)
 
 
-def _of_weights(weights: Weights, path: Path, architecture: str | None, shape: Sequence[int] | None) -> _Found:
+def _of_weights(weights: Weights, path: Path, asked: _Asked) -> _Found:
+    architecture = asked.architecture
     if architecture is None:
         raise ConversionError(
             f"{path} holds {len(weights.tensors)} tensors without the network that they belong to; say the code of "
@@ -177,38 +195,38 @@ def _of_weights(weights: Weights, path: Path, architecture: str | None, shape: S
     check_tensors(weights.tensors, str(path))
     model = make_architecture(architecture)
     notes = (*weights.notes, *fill(model, weights.tensors, architecture, str(path)))
-    said = shape or getattr(model, "input_shape", None)
+    said = asked.input_shape or getattr(model, "input_shape", None)
     if not isinstance(said, Sequence) or len(said) != 3:
         raise ConversionError(f"{path}: weights do not say what goes in; give --input-shape CHANNEL,HEIGHT,WIDTH")
     labels = weights.extra.get("labels", weights.extra.get("classes"))
     return _Found(model, said, labels if isinstance(labels, list | tuple) else None, {}, notes)
 
 
-def _onnx(path: Path, architecture: str | None, shape: Sequence[int] | None) -> _Found:
-    _no_architecture(path, architecture)
-    read = read_onnx(path, shape)
+def _onnx(path: Path, asked: _Asked) -> _Found:
+    _no_architecture(path, asked)
+    read = read_onnx(path, asked.input_shape, asked.output)
     return _Found(read.module, read.input_shape, notes=read.notes)
 
 
-def _exported(path: Path, architecture: str | None, shape: Sequence[int] | None) -> _Found:
-    _no_architecture(path, architecture)
-    model, said = read_exported(path)
+def _exported(path: Path, asked: _Asked) -> _Found:
+    _no_architecture(path, asked)
+    model, said = read_exported(path, asked.output)
     return _Found(model, said)
 
 
-def _layer_list(path: Path, architecture: str | None, shape: Sequence[int] | None) -> _Found:
-    _no_architecture(path, architecture)
+def _layer_list(path: Path, asked: _Asked) -> _Found:
+    _no_architecture(path, asked)
     model, document = read_layer_list(path)
-    said = shape_in(document) or shape
+    said = shape_in(document) or asked.input_shape
     if said is None or len(said) != 3:
         raise ConversionError(f"{path} does not say what goes in; give --input-shape CHANNEL,HEIGHT,WIDTH")
     notes = (f"the file says of its input: {document['input']}",) if document.get("input") else ()
     return _Found(model, said, document.get("labels"), {}, notes)
 
 
-def _no_architecture(path: Path, architecture: str | None) -> None:
-    if architecture is not None:
-        raise ConversionError(f"{path} brings its own layers; leave --architecture {architecture} out")
+def _no_architecture(path: Path, asked: _Asked) -> None:
+    if asked.architecture is not None:
+        raise ConversionError(f"{path} brings its own layers; leave --architecture {asked.architecture} out")
 
 
 def _labels(labels: Any, path: Path) -> list[str] | None:

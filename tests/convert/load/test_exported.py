@@ -26,6 +26,34 @@ def test_an_export_archive_is_read_without_unpickling(tmp_path, open_batch):
     assert loaded.model.bn.eps == 1e-2
 
 
+class Several(nn.Module):
+    """`net`, and its image, in a form of its own."""
+
+    def __init__(self, form):
+        super().__init__()
+        self.net, self.form = net(), form
+
+    def forward(self, x):
+        return self.form(self.net(x), x.flatten(1) * 2.0)
+
+
+@pytest.mark.parametrize(
+    ("form", "output"),
+    [
+        (lambda y, other: {"image": other, "scores": y}, "scores"),
+        (lambda y, other: {"image": other, "scores": y}, "1"),
+        (lambda y, other: (other, y), 1),
+        (lambda y, other: (None, y), None),
+        (lambda y, other: (None, y), "1"),
+    ],
+)
+def test_one_of_several_outputs_is_chosen_by_its_key_or_number(tmp_path, form, output):
+    torch.export.save(torch.export.export(Several(form).eval(), (torch.rand(2, *SHAPE),)), tmp_path / "m.pt2")
+    assert_same(load_model(tmp_path / "m.pt2", output=output), net())
+    with pytest.raises(ConversionError, match=r"output.*and '5' is none of them; choose one with --output"):
+        load_model(tmp_path / "m.pt2", output=5)
+
+
 def rewritten(source, target, change):
     """A copy of an archive, each member as `change(name, data)` gives it."""
     with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:

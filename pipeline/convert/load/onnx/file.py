@@ -14,6 +14,7 @@ import numpy as np
 
 from ....errors import ConversionError, DvsError, RecordingError, first_line
 from ....files import open_regular
+from ...returned import chosen_output
 
 MAX_BYTES = 2 << 30  # what one protobuf may hold at all
 OPSETS = (7, 24)  # first and last version of the operators whose definitions were read for ops.py
@@ -45,8 +46,11 @@ class OnnxGraph:
     opset: int
 
 
-def read_graph(path: Path) -> OnnxGraph:
-    """Read and check one file. Raises ConversionError for what cannot be used, with a way out."""
+def read_graph(path: Path, output: int | str | None = None) -> OnnxGraph:
+    """Read and check one file. Raises ConversionError for what cannot be used, with a way out.
+
+    Of several outputs `output` chooses one, by name or number; `nodes` are those that it needs.
+    """
     onnx = _package()
     model = _parse(onnx, path)
     if len(model.functions):
@@ -59,15 +63,21 @@ def read_graph(path: Path) -> OnnxGraph:
     if graph.sparse_initializer:
         raise ConversionError(f"{path} holds sparse weights; export the model with dense ones")
     constants = {item.name: _array(onnx, item, path) for item in graph.initializer}
-    nodes = tuple(_nodes(onnx, graph, path, opset))
     name, dims = _input(onnx, graph, path, constants)
-    if len(graph.output) != 1:
-        names = ", ".join(repr(item.name) for item in graph.output) or "none"
-        raise ConversionError(
-            f"{path} has {len(graph.output)} outputs ({names}), want one, the scores of the classes; "
-            "export the model in eval mode, or cut the others off with onnx.utils.extract_model"
-        )
-    return OnnxGraph(nodes, constants, name, dims, graph.output[0].name, opset)
+    names = [item.name for item in graph.output]
+    scores = names[chosen_output(names, output, str(path))]
+    nodes = tuple(_needed(list(_nodes(onnx, graph, path, opset)), scores))
+    return OnnxGraph(nodes, constants, name, dims, scores, opset)
+
+
+def _needed(nodes: list[OnnxNode], output: str) -> list[OnnxNode]:
+    """The nodes, in their order, that an output is made by."""
+    wanted, found = {output}, []
+    for node in reversed(nodes):
+        if wanted & set(node.outputs):
+            wanted.update(node.inputs)
+            found.append(node)
+    return found[::-1]
 
 
 def _package() -> Any:

@@ -26,14 +26,15 @@ class OnnxModel:
     notes: tuple[str, ...]  # what a user should know about how the file was read
 
 
-def read_onnx(path: str | Path, input_shape: Sequence[int] | None = None) -> OnnxModel:
+def read_onnx(path: str | Path, input_shape: Sequence[int] | None = None, output: int | str | None = None) -> OnnxModel:
     """The CNN of an ONNX file (opset 7 to 24), weights beside it included.
 
     `input_shape` (channel, height, width) is needed where the file leaves height and width open, or takes a flat
-    input. Needs the package onnx, no runtime. Nothing of the file is executed. Raises ConversionError that names the
-    node, its operation and the opset.
+    input. `output` chooses one of several, by name or number; what only the others need is left out. Needs the package
+    onnx, no runtime. Nothing of the file is executed. Raises ConversionError that names the node, its operation and the
+    opset.
     """
-    graph = read_graph(Path(path))
+    graph = read_graph(Path(path), output)
     builder = Builder(graph, Path(path))
     shape = builder.begin(input_shape)
     for node in graph.nodes:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from torch.nn import functional
 
 onnx = pytest.importorskip("onnx", reason="reading ONNX files needs the extra onnx")
@@ -160,12 +161,25 @@ def test_what_is_no_onnx_file_is_refused(tmp_path):
         read_onnx(tmp_path)
 
 
+@pytest.mark.parametrize("output", ["y", 0, "0"])
+def test_one_of_several_outputs_is_read_without_what_only_the_others_need(tmp_path, output):
+    nodes = [node("Det", "x", to="d"), node("Relu", "x"), node("Sum", "d", to="other")]
+    model = onnx.load(write(tmp_path / "m.onnx", nodes))
+    model.graph.output.append(make.make_tensor_value_info("other", FLOAT, None))
+    onnx.save(model, tmp_path / "two.onnx")
+    assert_computes(tmp_path / "two.onnx", torch.relu, output=output)
+    with pytest.raises(ConversionError, match="Det"):
+        read_onnx(tmp_path / "two.onnx", output="other")
+
+
 def test_two_inputs_or_outputs_are_refused_by_name(tmp_path):
     model = onnx.load(write(tmp_path / "m.onnx", [node("Relu", "x")]))
     model.graph.output.append(make.make_tensor_value_info("x", FLOAT, None))
     onnx.save(model, tmp_path / "two.onnx")
     with pytest.raises(ConversionError, match=r"has 2 outputs \('y', 'x'\), want one"):
         read_onnx(tmp_path / "two.onnx")
+    with pytest.raises(ConversionError, match=r"has 2 outputs \('y', 'x'\), and 'z' is none of them"):
+        read_onnx(tmp_path / "two.onnx", output="z")
     model.graph.input.append(make.make_tensor_value_info("z", FLOAT, None))
     model.graph.output.pop()
     onnx.save(model, tmp_path / "two.onnx")
