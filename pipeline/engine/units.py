@@ -46,6 +46,9 @@ FORMATS = {
 }
 
 
+_LEAST_LEVELS = 100  # that the largest weight of a channel keeps beside a large bias: rounding to within 0.5 %
+
+
 @dataclass(frozen=True)
 class Whole:
     """One population in whole numbers, per channel, float64: all but `decay` multiples of `unit`."""
@@ -72,7 +75,7 @@ def quantize(population: Population, most: Sequence[float], form: Format, bias_s
         zeros = np.zeros(channels)
         return Whole(np.ones(channels), zeros, silent, zeros, low, zeros, form.input_limit)
     threshold = None if layer is None else layer.threshold.astype(np.float64)  # type: ignore[attr-defined]
-    unit, max_count = _unit(population, most, form, threshold)
+    unit, max_count = _unit(population, most, form, threshold, bias_scale)
     bias = np.rint(population.bias * bias_scale / unit)
     _check_bias(population, bias, form, bias_scale)
     if threshold is None or not isinstance(layer, IF | LIF):
@@ -87,7 +90,7 @@ def quantize(population: Population, most: Sequence[float], form: Format, bias_s
 
 
 def _unit(
-    population: Population, most: Sequence[float], form: Format, threshold: np.ndarray | None
+    population: Population, most: Sequence[float], form: Format, threshold: np.ndarray | None, bias_scale: float
 ) -> tuple[np.ndarray, int]:
     """The largest weight of a channel becomes weight_max units, unless its threshold or fan-in would be too large.
 
@@ -104,6 +107,8 @@ def _unit(
     unit = largest / form.weight_max
     if threshold is not None:
         unit = np.maximum(unit, threshold / form.threshold_max)
+    elif len(population.bias):  # of sums that never fire; a large bias costs bits of their weights, as far as there are
+        unit = np.maximum(unit, np.minimum(_bias_unit(population, form, bias_scale), largest / _LEAST_LEVELS))
     unit = np.maximum(unit, (widest + form.counts * of_input) / form.input_limit * (1 + 1e-9))
     unit = np.where(unit > 0, unit, 1.0)
     if not of_input.any():
@@ -111,6 +116,11 @@ def _unit(
     with np.errstate(divide="ignore"):
         counts = (form.input_limit - widest / unit) / (of_input / unit)
     return unit, max(min(form.input_limit, int(counts.min())), 1)
+
+
+def _bias_unit(population: Population, form: Format, bias_scale: float) -> np.ndarray:
+    """The finest unit in which the biases are not too large."""
+    return np.abs(population.bias) * bias_scale / (form.input_limit // 2) * (1 + 1e-9)
 
 
 def _check_bias(population: Population, bias: np.ndarray, form: Format, bias_scale: float) -> None:

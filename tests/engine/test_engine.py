@@ -274,3 +274,19 @@ def test_neurons_that_are_fed_without_weights_take_spikes_as_they_are():
     for _ in range(5):
         both.step(random_frame(random, (2, 2, 2), 0.5))
     both.same_counters()
+
+
+@pytest.mark.parametrize("numbers", NUMBERS)
+def test_a_readout_of_tiny_weights_beside_a_large_bias_keeps_both(numbers):
+    """As behind a global mean of fine spikes. What the bias needs is taken from the bits of the weights."""
+    weight, bias = np.array([[1e-5, -3e-6], [7e-6, 1e-5]], np.float32), np.array([-0.25, 0.25], np.float32)
+    layers = (
+        Linear("a", ("input",), np.eye(2, dtype=np.float32)),
+        neurons("spikes", "a", 2),
+        Linear("out", ("spikes",), weight, bias),
+    )
+    both = Together(Network(layers, (2, 1, 1), ("a", "b"), Readout("membrane"), 1000), numbers)
+    for step in range(300):
+        scores = both.step(np.array([1, step % 2]).reshape(2, 1, 1)).scores
+    wanted = weight.astype(float) @ np.array([300, 150])
+    assert np.allclose(scores, wanted + 300 * bias.astype(float), rtol=0, atol=0.01 * np.abs(wanted).max())
