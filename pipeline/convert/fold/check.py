@@ -39,7 +39,7 @@ def folding_check(model: nn.Module, cnn: Cnn, samples: Tensor) -> float:
     if any(node.kind in JUMPS for node in cnn.populations()):
         model, samples = in_double(model), samples.double()
     else:
-        model = copy.deepcopy(model).eval()
+        model = in_single(model)
     quick = cnn.to(samples.dtype)
     batches = samples.split(16)
     with torch.inference_mode():
@@ -56,8 +56,7 @@ def folding_check(model: nn.Module, cnn: Cnn, samples: Tensor) -> float:
     if not error <= FOLDING_TOLERANCE:
         raise ConversionError(
             f"the folded layers do not compute what the model computes (they differ by {error:.2g} of the largest "
-            f"output, want at most {FOLDING_TOLERANCE:g}); does its forward depend on more than its input, or is "
-            "it a mistake of ours? Nothing was converted"
+            f"output, want at most {FOLDING_TOLERANCE:g}); {_suspicion(model)} Nothing was converted"
         )
     return error
 
@@ -70,6 +69,29 @@ def _result(model: nn.Module, batch: Tensor, key: int | str | None) -> Tensor:
     parameter = next(model.parameters(), batch)
     returned = model(batch.to(parameter.device, parameter.dtype, copy=True))
     return one_result(returned, key).cpu().to(batch).flatten(1)
+
+
+def _suspicion(model: nn.Module) -> str:
+    """Why that may be."""
+    own = ("WeightNorm", "SpectralNorm")  # of torch, which make a weight before it is used
+    hooked = [
+        repr(name or type(module).__name__)
+        for name, module in model.named_modules()
+        if module._forward_hooks or any(type(hook).__name__ not in own for hook in module._forward_pre_hooks.values())
+    ]
+    if hooked:
+        return (
+            f"{', '.join(hooked)} {'has a hook' if len(hooked) == 1 else 'have hooks'}, which may change what goes in "
+            "or out and cannot be converted: remove it, or compute the same in forward."
+        )
+    return "does its forward depend on more than its input, or is it a mistake of ours?"
+
+
+def in_single(model: nn.Module) -> nn.Module:
+    """A copy in eval mode; in float32 where the model computes in half precision, as it was imported."""
+    model = copy.deepcopy(model).eval()
+    halves = (torch.float16, torch.bfloat16)
+    return model.float() if any(parameter.dtype in halves for parameter in model.parameters()) else model
 
 
 def in_double(model: nn.Module) -> nn.Module:

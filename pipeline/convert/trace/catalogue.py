@@ -52,6 +52,9 @@ FUNCTION_RULES: dict[Any, Callable[..., Any]] = {
     functional.conv2d: layers.conv2d,
     torch.conv2d: layers.conv2d,
     functional.linear: layers.linear,
+    operator.matmul: layers.matmul,
+    torch.matmul: layers.matmul,
+    torch.mm: layers.matmul,
     functional.batch_norm: layers.batch_norm,
     functional.avg_pool2d: layers.avg_pool2d,
     functional.adaptive_avg_pool2d: layers.adaptive_avg_pool2d,
@@ -112,6 +115,8 @@ FUNCTION_RULES: dict[Any, Callable[..., Any]] = {
 }
 
 METHOD_RULES: dict[str, Callable[..., Any]] = {
+    "matmul": layers.matmul,
+    "mm": layers.matmul,
     "mean": layers.mean,
     "sum": layers.total,
     "relu": curves.relu,

@@ -5,7 +5,7 @@ numbers: a rule sees values and Data, never symbols.
 """
 
 import copy
-import warnings
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -13,14 +13,20 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from ...errors import ConversionError, first_line
+from ...errors import ConversionError
 from ..cnn import Cnn
 from ..returned import chosen_key, results
+from .aliases import changed_with, shares_memory
 from .builder import CnnBuilder
-from .catalogue import ANYWHERE, FUNCTION_RULES, METHOD_RULES, MODULE_RULES, MOVES, activation_of, has_rule
+from .catalogue import ANYWHERE, FUNCTION_RULES, METHOD_RULES, MODULE_RULES, MOVES, activation_of
 from .data import BATCH, Data, of_result
+from .record import node_name, record, trace
 from .refusals import refuse
 from .step import Step
+
+SHAPED_AS = ("expand_as", "view_as", "reshape_as")  # moves that read only the shape of their second operand
+COMPUTED_IN = (torch.float32, torch.float64)
+HALVES = (torch.float16, torch.bfloat16)
 
 
 def import_cnn(model: nn.Module, input_shape: tuple[int, int, int], output: int | str | None = None) -> Cnn:
@@ -34,6 +40,7 @@ def import_cnn(model: nn.Module, input_shape: tuple[int, int, int], output: int 
         raise ConversionError(f"the model is a {type(model).__name__}, want a torch.nn.Module (or an ONNX file)")
     model = getattr(model, "_orig_mod", model)  # of torch.compile
     is_double = all(parameter.dtype == torch.float64 for parameter in model.parameters())
+    halves = sorted({str(item.dtype) for item in model.parameters() if item.dtype in HALVES})
     dtype = torch.float64 if is_double and any(True for _ in model.parameters()) else torch.float32
     try:
         copied = copy.deepcopy(model).cpu().to(dtype).eval()
@@ -42,56 +49,10 @@ def import_cnn(model: nn.Module, input_shape: tuple[int, int, int], output: int 
             f"the model {type(model).__name__} cannot be copied ({error}); want one that copy.deepcopy takes: "
             "without open files, locks or hooks that hold any"
         ) from error
-    traced = _trace(copied)
-    return _Walk(traced, _values(traced, input_shape, dtype), input_shape).cnn(output)
-
-
-class _Tracer(fx.Tracer):
-    """Does not look into modules that have a rule of their own."""
-
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return has_rule(m) or super().is_leaf_module(m, module_qualified_name)
-
-
-def _trace(model: nn.Module) -> fx.GraphModule:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return fx.GraphModule(model, _Tracer().trace(model))
-    except Exception as error:  # whatever a foreign forward raises on a symbol
-        raise ConversionError(
-            f"the model {type(model).__name__} cannot be traced ({first_line(error)}); its forward must not branch or "
-            "loop on what the input holds, and must not ask len() of it"
-        ) from error
-
-
-class _Recorder(fx.Interpreter):
-    """Remembers the value of every node."""
-
-    def __init__(self, traced: fx.GraphModule) -> None:
-        super().__init__(traced, garbage_collect_values=False)
-        self.values: dict[fx.Node, Any] = {}
-        self.at: fx.Node | None = None
-
-    def run_node(self, n: fx.Node) -> Any:
-        self.at = n
-        self.values[n] = super().run_node(n)
-        return self.values[n]
-
-
-def _values(traced: fx.GraphModule, input_shape: tuple[int, int, int], dtype: torch.dtype) -> dict[fx.Node, Any]:
-    recorder = _Recorder(traced)
-    try:
-        with torch.inference_mode(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of layers that are judged in a moment
-            recorder.run(torch.zeros(BATCH, *input_shape, dtype=dtype))
-    except Exception as error:  # whatever a foreign forward raises
-        where = f" at layer {_name(recorder.at)!r}" if recorder.at is not None else ""
-        raise ConversionError(
-            f"the model does not take an input of shape {tuple(input_shape)} (channel, height, width){where}: "
-            f"{first_line(error)}"
-        ) from error
-    return recorder.values
+    traced = trace(copied)
+    walk = _Walk(traced, record(traced, input_shape, dtype), input_shape)
+    walk.builder.notes += [f"the model computes in {half}; it is converted and checked in float32" for half in halves]
+    return walk.cnn(output)
 
 
 class _Walk:
@@ -134,35 +95,53 @@ class _Walk:
         return self.builder.finish(step.features(Data(result.name, tuple(places.shape), places)), result.softmax)
 
     def _layer(self, node: fx.Node) -> None:
-        kind, name = _kind(self.traced, node), _name(node)
+        kind, name = _kind(self.traced, node), node_name(node)
         args, kwargs = fx.map_arg((node.args, node.kwargs), lambda n: self.data.get(n, self.values[n]))
         operands = _flatten_data((args, kwargs))
         value = self.values[node]
         if self._picks(node, args):
             self.data[node] = args[0][args[1]]
             return
-        if self._is_move(node) and len(operands) == 1:
-            self.data[node] = self._moved(node, name, kind, operands[0])
+        if self._is_move(node) and (len(operands) == 1 or kind in SHAPED_AS):
+            self.data[node] = self._moved(node, name, operands[0])
             return
         rule = self._rule(node)
         if rule is None:
             raise refuse(name, kind, "it returns several tensors" if not isinstance(value, Tensor) else "")
         ended = next((x for x in operands if x.softmax), None)
         if ended is not None and rule not in ANYWHERE:
-            raise ConversionError(
-                f"layer {ended.softmax_layer!r} is a softmax in the middle, {name!r} comes after it; a spiking neuron "
-                "cannot divide by its neighbours: a softmax may only be the end"
-            )
+            raise _softmax_before(ended, name)
+        if rule in ANYWHERE and isinstance(value, Tensor) and value.dtype not in COMPUTED_IN:
+            raise refuse(name, kind, f"it rounds the values to {value.dtype}", "leave it out, floats stay float32")
         shape = tuple(value.shape) if isinstance(value, Tensor) else ()
         step = Step(self.builder, name, kind, shape)
+        args, kwargs = _in_order(args, kwargs)
         try:
             made = rule(step, *args, **kwargs)
         except TypeError as error:
-            raise refuse(name, kind, f"it is called in a way that the rule does not know ({error})") from error
+            said = re.sub(r"^\S+\(\) ", "", str(error))  # without the name of the rule
+            raise refuse(name, kind, f"it is called in a way that its rule does not know ({said})") from error
         self.data[node] = self._seen(made, step)
         if self._in_place(node):
-            changed = next(source for source in node.all_input_nodes if source in self.data)
-            self.data[changed] = self.data[node]
+            self._change_aliases(node, name, kind)
+
+    def _change_aliases(self, node: fx.Node, name: str, kind: str) -> None:
+        """All that is read later and lies in the memory that a node has changed in place."""
+        changed = next(source for source in node.all_input_nodes if source in self.data)
+        tensor, made = self.values[changed], self.data[node]
+        for other, held in list(self.data.items()):
+            readers = [user for user in other.users if user > node]
+            if other is node or not readers or not shares_memory(self.values[other], tensor):
+                continue
+            try:
+                self.data[other] = changed_with(self.values[other], held, tensor, made)
+            except ValueError:
+                raise refuse(
+                    name,
+                    kind,
+                    f"it changes a part of {node_name(other)!r} in place, which {node_name(readers[0])!r} reads later",
+                    "compute the part out of place and join the parts with torch.cat",
+                ) from None
 
     def _seen(self, made: Any, step: Step) -> Data:
         if isinstance(made, Data):
@@ -183,7 +162,7 @@ class _Walk:
             return type(self.traced.get_submodule(str(node.target))) in MOVES
         return node.target in MOVES
 
-    def _moved(self, node: fx.Node, name: str, kind: str, source: Data) -> Any:
+    def _moved(self, node: fx.Node, name: str, source: Data) -> Any:
         """What only moves values, done to the numbers of their places."""
 
         def place(n: fx.Node) -> Any:
@@ -200,6 +179,8 @@ class _Walk:
 
         def data(index: Tensor) -> Data:
             index = index.contiguous()  # as a model that calls contiguous() before view() has it
+            if source.softmax and not torch.equal(index.flatten().sort()[0], source.places().flatten().sort()[0]):
+                raise _softmax_before(source, name)
             same = source.index is None and tuple(index.shape) == source.shape and torch.equal(index, source.places())
             return Data(source.name, tuple(index.shape), None if same else index, source.softmax, source.softmax_layer)
 
@@ -227,16 +208,27 @@ class _Walk:
         return in_place or name in ("iadd", "isub", "imul", "itruediv") or bool(node.kwargs.get("inplace"))
 
 
+def _softmax_before(ended: Data, name: str) -> ConversionError:
+    return ConversionError(
+        f"layer {ended.softmax_layer!r} is a softmax in the middle, {name!r} comes after it; a spiking neuron cannot "
+        "divide by its neighbours: a softmax may only be the end"
+    )
+
+
+def _in_order(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """With what torch calls `input` and `other` in their places: rules have names of their own for them."""
+    kwargs = dict(kwargs)
+    if "input" in kwargs:
+        args = (kwargs.pop("input"), *args)
+    if "other" in kwargs and len(args) == 1:
+        args = (*args, kwargs.pop("other"))
+    return args, kwargs
+
+
 def _kind(traced: fx.GraphModule, node: fx.Node) -> str:
     if node.op == "call_module":
         return type(traced.get_submodule(str(node.target))).__name__
     return str(node.target) if node.op == "call_method" else getattr(node.target, "__name__", str(node.target))
-
-
-def _name(node: fx.Node | None) -> str:
-    if node is None:
-        return "input"
-    return str(node.target) if node.op == "call_module" else node.name
 
 
 def _holds_tensor(value: Any) -> bool:

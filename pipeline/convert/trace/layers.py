@@ -64,6 +64,15 @@ def linear(step: Step, x: Any, weight: Tensor, bias: Tensor | None = None) -> st
     return step.builder.weighted(step.name, name, weight, bias)
 
 
+def matmul(step: Step, x: Any, other: Any) -> str:
+    """x @ W with a constant W: a fully connected layer."""
+    if isinstance(x, Data) and isinstance(other, Data):
+        raise step.refuse()
+    if not isinstance(x, Data) or other.ndim != 2:
+        raise step.refuse("its constant is no matrix behind the data", "write x @ W, x of (n, features), or nn.Linear")
+    return linear(step, x, other.t())
+
+
 def batch_norm(
     step: Step,
     x: Any,

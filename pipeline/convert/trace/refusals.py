@@ -36,6 +36,7 @@ WAYS_OUT: dict[str, tuple[str, str]] = {
         "spiking_activation(), which dvs_run.pipeline.convert.trace.catalogue describes",
     ),
     "bmm": (_PRODUCT, "use a feed-forward CNN without attention"),
+    "mm": (_PRODUCT, "use a feed-forward CNN without attention"),
     "matmul": (_PRODUCT, "use a feed-forward CNN without attention"),
     "einsum": (_PRODUCT, "use a feed-forward CNN without attention"),
     "scaleddotproductattention": (_PRODUCT, "use a feed-forward CNN without attention"),
