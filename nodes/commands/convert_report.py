@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from ...pipeline.errors import counted
 from ...pipeline.network import Network
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ def print_check(report: "ConversionReport", console: Console) -> None:
     """Sentences: how exact, at how many operations, and what was left out or merged."""
     sentences = [
         f"folded layers against the CNN: within {report.folding_error:.1e} of the largest output",
-        f"{report.synops:,.0f} SynOps per input in {report.timesteps} timesteps, {report.macs:,} MACs in the CNN",
+        f"{report.synops:,.0f} SynOps per input in {counted(report.timesteps, 'timestep')}, {report.macs:,} MACs in "
+        "the CNN",
         *(f"note: {note}" for note in report.notes),
         report.verdict,
     ]

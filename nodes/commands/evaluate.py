@@ -9,7 +9,7 @@ import typer
 
 from ...pipeline.early import ExitRule, Recorder, StreamRule, gains_network
 from ...pipeline.encode import CurrentEncoder, PoissonEncoder
-from ...pipeline.errors import DvsError
+from ...pipeline.errors import DvsError, counted
 from ...pipeline.evaluate import (
     Outcome,
     Watch,
@@ -198,13 +198,14 @@ def _print(outcome: Outcome, labels: tuple[str, ...], macs: int, early: Early, o
     console = Console(highlight=False)
     console.print(f"accuracy {accuracy_text(outcome.right, outcome.n)}")
     for step, right in outcome.right_after.items():
-        console.print(f"  after {step:4d} timesteps {right / outcome.n:8.2%}")
+        console.print(f"  after {counted(step, 'timestep'):>15} {right / outcome.n:8.2%}")
     undecided = int((outcome.decisions < 0).sum())
     if undecided:
         console.print(f"{undecided} undecided (nothing favoured any class), counted as wrong")
     if macs:
         console.print(
-            f"{outcome.synops:,.0f} SynOps per decision in {outcome.timesteps:,.0f} timesteps; the CNN takes "
+            f"{outcome.synops:,.0f} SynOps per decision in "
+            f"{counted(round(outcome.timesteps), 'timestep')}; the CNN takes "
             f"{macs:,} MACs a pass"
         )
     if early is not None:

@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ...pipeline.errors import counted
+
 if TYPE_CHECKING:
     from ...pipeline.convert.verdict import Verdict
     from ...pipeline.convert.verdict.measured import LayerFidelity, Stage
@@ -25,8 +27,8 @@ def print_verdict(verdict: "Verdict", console: Console | None = None) -> None:
     if measured.layers:
         console.print(_layers(measured.layers))
         console.print(
-            f"{measured.timesteps} timesteps, {measured.layer_samples:,} samples; dead: never active; "
-            "left: |v(T) - v(0)| / θ\n",
+            f"{counted(measured.timesteps, 'timestep')}, {counted(measured.layer_samples, 'sample')}; "
+            "dead: never active; left: |v(T) - v(0)| / θ\n",
             style="dim",
         )
     judged = verdict.allowed is not None

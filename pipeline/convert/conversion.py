@@ -115,9 +115,10 @@ def convert(
     checked = replace(network, readout=replace(readout, kind="membrane")) if "softmax" in readout.kind else network
     report = measure(cnn, checked, built, scales, method, samples, check_timesteps, folding_error, progress)
     if max_error is not None and not report.output_error <= max_error:
+        shown = counted(check_timesteps, "timestep")
         raise ConversionError(
-            f"the spiking network is {report.output_error:.0%} off the CNN after {check_timesteps} timesteps, want "
-            f"at most {max_error:.0%}: {report.verdict} (max_error=None converts all the same)"
+            f"the spiking network is {report.output_error:.0%} off the CNN after {shown}, want at most "
+            f"{max_error:.0%}: {report.verdict} (max_error=None converts all the same)"
         )
     delayed = tuple(delays_us) not in ((), (0,))
     return Conversion(with_delays(network, delays_us) if delayed else network, report, cnn, method)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..errors import counted
 from ..network import Network, Neurons
 from .cnn import Activation, Cnn
 from .method import Method
@@ -68,8 +69,8 @@ class ConversionReport:
     def verdict(self) -> str:
         """One sentence for a person: how faithful, which layer is worst, and what to try."""
         head = (
-            f"after {self.timesteps} timesteps the spikes agree with the CNN on {self.agreement:.1%} of {self.samples} "
-            f"inputs, outputs within {self.output_error:.1%}"
+            f"after {counted(self.timesteps, 'timestep')} the spikes agree with the CNN on {self.agreement:.1%} of "
+            f"{counted(self.samples, 'input')}, outputs within {self.output_error:.1%}"
         )
         worst = self.worst
         return head + "." if worst is None else f"{head}; the worst layer is {worst.name} ({worst.error:.1%}): " \
@@ -103,7 +104,7 @@ def measure(
     """Run CNN and network (without its delays) on the same samples and compare every population."""
     state, scores = _run(network, samples, method, timesteps, progress)
     connections = {name: int(array.sum()) for name, array in fan_out(network).items()}
-    counted = timesteps - network.readout.start_step
+    summed = timesteps - network.readout.start_step
     layers, output = [], samples
     factors = torch.ones(1)
     for node, value in cnn.to(samples.dtype).activations(samples):
@@ -119,10 +120,10 @@ def measure(
             layers.append(_population(node, value, scale, scales[node.name], state, timesteps, (weights, work, synops)))
             factors = scale if node.name == cnn.output and network.readout.kind == "count" else factors
         else:
-            error = relative(scores / counted, value.flatten(1))
+            error = relative(scores / summed, value.flatten(1))
             shape = _shape(value)
             layers.append(LayerReport(node.name, weights, shape, work, synops, *(None,) * 7, error))
-    outputs, readout = output.flatten(1), scores / counted * factors
+    outputs, readout = output.flatten(1), scores / summed * factors
     notes = [*cnn.notes, *built.notes]
     if float(samples.min()) < 0:
         notes.append("some inputs are negative: only constant current can carry them, spikes cannot")

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable
 
+from ...errors import counted
 from ..verdict.measured import LayerFidelity, Stage
 from ..verdict.verdict import Verdict, percent, signed
 from .plots import PARTS, added_bar, interval_bar, plain, short
@@ -54,7 +55,8 @@ def stages_section(verdict: Verdict) -> str:
     return (
         "<h2>Stage by stage</h2><p class='soft'>Where decisions are lost: on importing the CNN, on turning activations "
         "into spikes, or on rounding to the engine's numbers. Samples are shown "
-        f"{CODINGS[measured.coding]}, for {measured.timesteps} timesteps. As imported, the CNN gives {alike}.</p>"
+        f"{CODINGS[measured.coding]}, for {counted(measured.timesteps, 'timestep')}. As imported, the CNN gives "
+        f"{alike}.</p>"
         f"{table(head, rows)}"
     )
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ...engine import Engine
-from ...errors import ConversionError
+from ...errors import ConversionError, counted
 from ...network import MaxPool2d, Network, Neurons, Readout
 from ..returned import one_result
 from ..simulate import Clocked
@@ -121,7 +121,7 @@ def _stepped(state: Clocked, shown: Validation, part: np.ndarray) -> Iterator[Te
     if restart and restart < shown.timesteps and any(isinstance(layer, MaxPool2d) for layer in network.layers):
         raise ConversionError(
             "the clocked network cannot start max pools afresh within a stream; validate on at most "
-            f"{restart} timesteps, the state window"
+            f"{counted(restart, 'timestep')}, the state window"
         )
     past: list[Tensor] = []  # evidence of the last timesteps, as many as the window needs
     for step, inputs in enumerate(shown.steps(part)):

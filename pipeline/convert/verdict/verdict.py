@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from ...errors import ConversionError
+from ...errors import ConversionError, counted
 from .measured import LayerFidelity, Measured, Stage
 
 Cause = Literal["dead", "clipping", "early spikes", "late spikes", "rounding", "reset", "max pool", "input", "unknown"]
@@ -88,8 +88,8 @@ class Verdict:
         limit = "" if allowed is None else f", {allowed:g} allowed"
         text = (
             f"a loss of {points(self.loss)} (95 % interval {signed(low)} to {signed(high)}){limit}: "
-            f"{percent(stage.accuracy)} after {self.measured.timesteps} timesteps, the CNN "
-            f"{percent(stage.cnn_right / stage.n)}, on the same {stage.n:,} samples"
+            f"{percent(stage.accuracy)} after {counted(self.measured.timesteps, 'timestep')}, the CNN "
+            f"{percent(stage.cnn_right / stage.n)}, on the same {counted(stage.n, 'sample')}"
         )
         if allowed is not None and self.passed() and high > allowed:
             text += "; it takes more samples to be sure of it"
@@ -102,7 +102,8 @@ class Verdict:
         """When it gets there, and at how many operations."""
         curve, settled = self.measured.curve, self.settled
         if settled is None:
-            return f"It is not within {self.margin:g} points of the CNN after {self.measured.timesteps} timesteps."
+            shown = counted(self.measured.timesteps, "timestep")
+            return f"It is not within {self.margin:g} points of the CNN after {shown}."
         ratio = curve.operations[settled - 1] / max(self.measured.cnn_operations, 1)
         return (
             f"It stays within {self.margin:g} points of the CNN from timestep {settled} on, at {ratio:.2f} times the "
@@ -166,7 +167,9 @@ def advise(culprit: Culprit, timesteps: int) -> str:
         return f"The worst layer is {name}: no sample excites any of its neurons; are the inputs scaled as in training?"
     reason, remedy = _CAUSES[culprit.cause]
     text = reason.format(
-        clipped=percent(layer.clipped or 0.0), spikes=(layer.active_rate or 0.0) * timesteps, T=timesteps
+        clipped=percent(layer.clipped or 0.0),
+        spikes=(layer.active_rate or 0.0) * timesteps,
+        shown=counted(timesteps, "timestep"),
     )
     if size < UNREMARKABLE:
         return f"No layer stands out; the largest single error is {percent(size, 1)} in {name}, where {text}."
@@ -189,7 +192,7 @@ _CAUSES: dict[Cause, tuple[str, str]] = {
         "more timesteps, neurons that may fire more than once a timestep, or a higher percentile",
     ),
     "rounding": (
-        "rates are whole spikes in {T} timesteps, {spikes:.1f} per active neuron",
+        "rates are whole spikes in {shown}, {spikes:.1f} per active neuron",
         "more timesteps, one scale per channel, or a lower percentile, so that it fires more",
     ),
     "reset": ("a reset to zero throws away what exceeded the threshold", "reset by subtraction"),

@@ -7,11 +7,11 @@ import pytest
 from torch import nn
 
 from dvs_run.pipeline.convert.search import choose
-from dvs_run.pipeline.convert.verdict.verdict import Verdict
+from dvs_run.pipeline.convert.verdict.verdict import Culprit, Verdict, advise
 from dvs_run.pipeline.errors import ConversionError
 from dvs_run.pipeline.interval import paired
 
-from .networks import FOUND
+from .networks import FOUND, layer
 
 
 def test_the_interval_of_a_paired_loss_is_tangos():
@@ -67,6 +67,12 @@ def test_the_sentence_has_the_figures_with_their_interval_and_n():
     for part in ("98.80 % after 5 timesteps", "the CNN 99.00 %", "1,000 samples", "1 allowed"):
         assert part in text
     assert not Verdict(FOUND).sentence.startswith(("PASSED", "FAILED"))
+
+
+def test_one_timestep_is_one_timestep():
+    verdict = Verdict(replace(FOUND, timesteps=1))
+    assert "98.80 % after 1 timestep, the CNN" in verdict.finding
+    assert "whole spikes in 1 timestep, 0.2 per" in advise(Culprit(layer(active_rate=0.2), "rounding", 0.3), 1)
 
 
 def test_a_pass_that_chance_could_explain_says_so():
