@@ -6,7 +6,16 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from ...pipeline.early import ExitRule, Recorder, StreamRule, choose_exit, choose_stream, gains_network, save_rule
+from ...pipeline.early import (
+    ExitRule,
+    Recorder,
+    StreamRule,
+    check_request,
+    choose_exit,
+    choose_stream,
+    gains_network,
+    save_rule,
+)
 from ...pipeline.early.file import made_for
 from ...pipeline.errors import DvsError
 from ...pipeline.evaluate import find_trials, judge_images, judge_recordings
@@ -58,6 +67,7 @@ def early(
         raise DvsError("say what to choose on: either --recordings FOLDER or --images FILE")
     if stream and recordings is None:
         raise DvsError("--stream is for recordings of an event camera; an image gets one answer: leave --stream out")
+    check_request(rule, promise, proof, reliability, confidence)
     check_writable(out)
     network = Network.load(model)
     encoder = the_encoder(encoding, timesteps, rate_per_step, seed)

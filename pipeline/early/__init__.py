@@ -9,7 +9,7 @@ Everything runs on numpy. docs/early-decisions.md is the page for users.
 """
 
 from .bounds import lower_bound
-from .choose import choose_exit
+from .choose import check_request, choose_exit
 from .file import check_fits, check_input, load_rule, made_for, network_digest, save_rule
 from .report import Exits, judge_exits
 from .rule import ExitRule
@@ -27,6 +27,7 @@ __all__ = [
     "Traces",
     "check_fits",
     "check_input",
+    "check_request",
     "choose_exit",
     "choose_stream",
     "gains_network",

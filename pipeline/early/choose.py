@@ -55,7 +55,7 @@ def choose_exit(
     which also a network of low accuracy can keep. proof "exact" holds with `confidence`; "none" is as published. `seed`
     draws the halves. Raises EventError for settings out of range, and where no rule can be proven on these samples.
     """
-    _check(kind, promise, proof, reliability, confidence)
+    check_request(kind, promise, proof, reliability, confidence)
     share = 1.0 - reliability
     said: dict[str, Any] = {"promise": promise, "means": PROMISES[promise], "reliability": reliability, "proof": proof}
     if proof == "none":
@@ -155,7 +155,8 @@ def _count(traces: Traces, steps: np.ndarray, promise: str) -> dict[str, int]:
     return {"early": int(early.sum()), "wrong": int((early & (answers != wanted)).sum())}
 
 
-def _check(kind: str, promise: str, proof: str, reliability: float, confidence: float) -> None:
+def check_request(kind: str, promise: str, proof: str, reliability: float, confidence: float) -> None:
+    """Raise EventError for what cannot be asked of a rule; it needs no data, so ask before they are read."""
     problems = []
     for what, found, known in (
         ("kind", kind, KINDS), ("promise", promise, tuple(PROMISES)), ("proof", proof, ("exact", "none")),

@@ -14,6 +14,7 @@ import numpy as np
 from ..errors import EventError
 from ..stream import BinnedSlice, Classification
 from .bounds import least_samples, lower_bound, tail
+from .choose import check_request
 from .stream import StreamDecider, StreamRule
 
 MARGINS = 20  # tried between 0 and the largest lead
@@ -64,11 +65,9 @@ def choose_stream(
     proof "exact" holds with `confidence` for exchangeable recordings, "none" is the share that was found. `seed` draws
     the halves. Raises EventError for values out of range, and where no margin can be proven.
     """
-    if proof not in ("exact", "none") or not 0 < reliability < 1 or not 0 < confidence < 1 or len(traces) < 2:
-        raise EventError(
-            f"proof is {proof!r}, reliability {reliability}, confidence {confidence}, {len(traces)} recordings; want "
-            "'exact' or 'none', two numbers between 0 and 1, and at least 2 recordings"
-        )
+    check_request("margin", "right", proof, reliability, confidence)
+    if len(traces) < 2:
+        raise EventError(f"there {'is 1 recording' if traces else 'are no recordings'} to choose on, want at least 2")
     order = np.random.default_rng(seed).permutation(len(traces)).tolist()
     spans = [traces[i] for i in (order if proof == "none" else order[::2])]
     tests = spans if proof == "none" else [traces[i] for i in order[1::2]]

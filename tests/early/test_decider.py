@@ -236,6 +236,8 @@ def test_thresholds_are_chosen_and_then_evaluated(folder, capsys, tmp_path):
         (["--images", "x", "--stream"], "leave --stream out"),
         (["--images", "IMAGES", *CHOOSE, "--limit", "20"], "no rule can be proven reliable to 90.00%"),
         (["--images", "IMAGES", *CHOOSE, "--rule", "gap"], "kind is 'gap', want margin or sequential"),
+        (["--images", "missing", "--reliability", "1.5"], "reliability is 1.5, want above 0 and below 1"),
+        (["--recordings", "missing", "--stream", "--confidence", "0"], "confidence is 0.0, want above 0 and below 1"),
         (["--images", "IMAGES", "--first", "500"], "there are no images"),
     ],
 )
