@@ -5,6 +5,7 @@ Each is converted exactly, or refused with the name of what cannot be, never wit
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional
 
 from dvs_run.pipeline.convert import convert, import_cnn
@@ -81,6 +82,12 @@ def test_a_model_in_half_precision_is_compared_in_float32_with_a_note(dtype):
     assert conversion.report.folding_error < 1e-5
     assert f"the model computes in {dtype}; it is converted and checked in float32" in conversion.cnn.notes
     assert next(model.parameters()).dtype == dtype
+
+
+def test_what_wraps_a_model_for_several_devices_is_taken_off():
+    model = forward(EXACT["torch.mm"])
+    found, wanted = (import_cnn(given, nets.SHAPE) for given in (nn.DataParallel(model), model))
+    assert [node.name for node in found.nodes] == [node.name for node in wanted.nodes]
 
 
 def a_part_in_place(m, x):

@@ -39,6 +39,8 @@ def import_cnn(model: nn.Module, input_shape: tuple[int, int, int], output: int 
     if not isinstance(model, nn.Module):
         raise ConversionError(f"the model is a {type(model).__name__}, want a torch.nn.Module (or an ONNX file)")
     model = getattr(model, "_orig_mod", model)  # of torch.compile
+    if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        model = model.module
     is_double = all(parameter.dtype == torch.float64 for parameter in model.parameters())
     halves = sorted({str(item.dtype) for item in model.parameters() if item.dtype in HALVES})
     dtype = torch.float64 if is_double and any(True for _ in model.parameters()) else torch.float32
