@@ -42,7 +42,22 @@ def in_place_on_one_half(m, x):
     return m.fc(torch.cat([a.relu_(), b], 1).relu().flatten(1))
 
 
+def a_shape_read_after_a_part_was_changed(m, x):
+    h = m.conv1(x)
+    a, b = h.chunk(2, 1)
+    a.relu_()
+    return m.fc(torch.cat([a, b], 1).relu().view(h.size(0), -1))
+
+
+def dropout_in_place_on_a_part(m, x):
+    h = m.conv1(x)
+    functional.dropout(h[:, :4], training=False, inplace=True)
+    return m.fc(h.relu().flatten(1))
+
+
 EXACT = {
+    "a shape read after a part was changed": a_shape_read_after_a_part_was_changed,
+    "dropout in place on a part": dropout_in_place_on_a_part,
     "a module with a keyword": lambda m, x: m.fc(m.act(input=m.conv1(input=x)).flatten(1)),
     "functions with keywords": lambda m, x: m.fc(
         torch.flatten(
@@ -111,6 +126,10 @@ REFUSED = {
     "a part of a softmax": (
         lambda m, x: m.fc(activated(m, x).flatten(1)).softmax(1)[:, 1:],
         r"layer 'softmax' is a softmax in the middle, 'getitem' comes after it",
+    ),
+    "a constant in the shape of the data": (
+        lambda m, x: (lambda a: m.fc((a + torch.ones(16, 16).expand_as(a)).flatten(1)))(activated(m, x)),
+        r"'add' \(add\).*its constant has shape \(2, 8, 16, 16\)",
     ),
     "the constant first": (
         lambda m, x: (WEIGHTS.t() @ activated(m, x).mean((2, 3)).t()).t(), r"'matmul'.*no matrix behind the data"

@@ -104,6 +104,8 @@ class _Walk:
         if self._picks(node, args):
             self.data[node] = args[0][args[1]]
             return
+        if kind in SHAPED_AS and not isinstance(args[0], Data):
+            return  # a constant, in the shape of the data
         if self._is_move(node) and (len(operands) == 1 or kind in SHAPED_AS):
             self.data[node] = self._moved(node, name, operands[0])
             return
@@ -131,8 +133,10 @@ class _Walk:
         """All that is read later and lies in the memory that a node has changed in place."""
         changed = next(source for source in node.all_input_nodes if source in self.data)
         tensor, made = self.values[changed], self.data[node]
+        if made is self.data[changed]:
+            return  # dropout and the like
         for other, held in list(self.data.items()):
-            readers = [user for user in other.users if user > node]
+            readers = [user for user in other.users if user > node and self._reads_values(user)]
             if other is node or not readers or not shares_memory(self.values[other], tensor):
                 continue
             try:
@@ -144,6 +148,10 @@ class _Walk:
                     f"it changes a part of {node_name(other)!r} in place, which {node_name(readers[0])!r} reads later",
                     "compute the part out of place and join the parts with torch.cat",
                 ) from None
+
+    def _reads_values(self, node: fx.Node) -> bool:
+        """Whether a node may read more of a tensor than its shape."""
+        return node.op == "output" or _holds_tensor(self.values[node])
 
     def _seen(self, made: Any, step: Step) -> Data:
         if isinstance(made, Data):
