@@ -120,6 +120,10 @@ def assigned(m, x):
 REFUSED = {
     "a part in place": (a_part_in_place, r"'relu_' .*changes a part of 'conv1' in place, which 'flatten' reads"),
     "an assignment": (assigned, r"does not support item assignment, at test_forwards.py:\d+: h\[:, 0\] = 0\)"),
+    "a traced assignment": (
+        lambda m, x: (lambda a: (a.__setitem__((slice(None), 0), 0.0), m.fc(a.flatten(1)))[1])(activated(m, x)),
+        r"\(setitem\) cannot be converted: it assigns to a part",
+    ),
     "whole numbers": (
         lambda m, x: m.fc(activated(m, x).to(torch.int32).float().flatten(1)), r"'to' \(to\).*rounds.*to torch.int32"
     ),

@@ -72,6 +72,8 @@ class _Walk:
                 self._placeholder(node)
             elif node.op == "output":
                 return self._output(node.args[0], output)
+            elif reads and _kind(self.traced, node) in ("setitem", "__setitem__"):
+                raise refuse(node.name, "setitem", "it assigns to a part of the data", "join parts with torch.cat")
             elif reads and _holds_tensor(self.values[node]):
                 self._layer(node)
         raise ConversionError("the model returns nothing; want its class scores")
